@@ -1,0 +1,45 @@
+PYTHON ?= python3
+PORT ?= 5000
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: run install test test-slow check format clean
+
+run: .venv/served
+	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
+
+install: .venv/developed
+
+test: .venv/developed
+	$(BIN)/pytest --cov --cov-report=term
+
+test-slow: .venv/developed
+	$(BIN)/pytest -m slow
+
+check: .venv/developed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml -p order_statuses
+
+format: .venv/developed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .*_cache
+
+# A stamp a list of requirements: nothing is installed twice.
+.venv/created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/served: .venv/created requirements.txt
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+# mypy knows a package only by its folder: it sees the checkout as .venv/types/order_statuses.
+.venv/developed: .venv/served requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	mkdir -p .venv/types && ln -sfn ../.. .venv/types/order_statuses
+	touch $@

@@ -1,0 +1,121 @@
+"""The blueprint: the resources, and the guard and the errors around them."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, g, request
+from flask.blueprints import BlueprintSetupState
+from flask.globals import request_ctx
+from flask.typing import ResponseReturnValue
+from marshmallow import ValidationError
+from sqlalchemy.exc import (
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+    TimeoutError,
+)
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+)
+from werkzeug.routing import MapAdapter
+
+from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
+
+METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
+
+logger = logging.getLogger(__name__)
+
+
+def create_blueprint(
+    name: str = "order_statuses", list_form: str = "array"
+) -> Blueprint:
+    """Return a new blueprint of the whole API, to be mounted below a prefix.
+
+    It may be mounted more than once, under different names. *list_form* is ``array``
+    or ``envelope``.
+    """
+    if list_form not in {"array", "envelope"}:
+        raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
+    bp = answers.Resource(name, __name__)
+
+    @bp.before_request
+    def admit() -> None:
+        g.order_statuses_list_form = list_form
+        auth.admit()
+
+    bp.record(prepare)
+    bp.after_request(answers.negotiate)
+    bp.register_error_handler(HTTPException, errors.as_json)
+    bp.register_error_handler(ValidationError, errors.from_validation)
+    for failure in (OperationalError, InterfaceError, ProgrammingError, TimeoutError):
+        bp.register_error_handler(failure, unavailable)
+    bp.register_blueprint(statuses.bp)
+    bp.register_blueprint(stores.bp)
+    bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
+    bp.add_url_rule("/<path:address>", view_func=elsewhere, methods=METHODS)
+    return bp
+
+
+def prepare(state: BlueprintSetupState) -> None:
+    """Give the application that mounts the blueprint its settings and commands."""
+    if not (state.url_prefix or "").strip("/"):
+        raise ValueError("The API needs a url_prefix: what is below it is its own.")
+    config.complete(state.app.config, config.SETTINGS)
+    state.app.cli.add_command(cli.commands)
+
+
+def elsewhere(address: str = "") -> ResponseReturnValue:
+    """Answer for what no resource does: OPTIONS, other methods, other addresses.
+
+    :raise 404: there is nothing at this address, or no such status or store
+    :raise 405: with the methods that there are
+    """
+    allowed = [method for method in METHODS if find_view(method)]
+    if not allowed:
+        raise NotFound("There is nothing at this address.")
+    if view := find_view("GET"):
+        with suppress(BadRequest):
+            view()  # 404 goes before 405
+    allowed.append("OPTIONS")
+    if request.method == "OPTIONS":
+        return answers.no_content({"Allow": ", ".join(allowed)})
+    raise MethodNotAllowed(allowed, f"Use one of {', '.join(allowed)}.")
+
+
+def find_view(method: str) -> Callable[[], Any] | None:
+    """Return what answers *method* at this address, unless that is *elsewhere*."""
+    adapter = cast(MapAdapter, request_ctx.url_adapter)
+    try:
+        endpoint, arguments = adapter.match(method=method)
+    except HTTPException:
+        return None
+    view = current_app.view_functions[endpoint]
+    if view is elsewhere:
+        return None
+    return partial(current_app.ensure_sync(view), **arguments)
+
+
+def unavailable(error: SQLAlchemyError) -> Response:
+    """Answer for a database that is away, or that was never set up."""
+    models.db.session.rollback()
+    if is_table_missing(error):
+        return errors.as_json(models.not_initialised())
+    if isinstance(error, ProgrammingError):
+        raise error
+    logger.error("The database does not answer: %s", error)
+    away = "The database does not answer; try again."
+    return errors.as_json(ServiceUnavailable(away, retry_after=5))
+
+
+def is_table_missing(error: SQLAlchemyError) -> bool:
+    """Say whether *error* is PostgreSQL's or SQLite's word for a missing table."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)

@@ -1,0 +1,145 @@
+"""The standalone service: the blueprint's first host, and its development door."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import click
+from flask import Flask, Request, request
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import is_running_from_reloader
+
+from order_statuses import auth, cli, config, errors, models
+from order_statuses.api import create_blueprint
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+# Credentials that are sent are always judged; the others are a proxy's.
+ELSEWHERE_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+
+
+def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
+    """Make the service, set up by the environment and, before it, by *settings*."""
+    app = Flask(__name__, static_folder=None)
+    app.config.from_mapping(config.from_environment(os.environ))
+    app.config.from_mapping(settings or {})
+    config.complete(app.config, config.SERVICE_SETTINGS)
+    connect(app)
+    app.register_error_handler(HTTPException, errors.as_json)
+    versioned = create_blueprint(list_form=app.config["ORDER_STATUSES_LIST_FORM"])
+    unversioned = create_blueprint("order_statuses_unversioned", "envelope")
+    app.register_blueprint(versioned, url_prefix="/api/2.0")
+    app.register_blueprint(unversioned, url_prefix="/api")
+    app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
+    if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
+        open_development_door(app)
+    return app
+
+
+def connect(app: Flask) -> None:
+    """Give *app* its database; nothing is opened before the first request."""
+    url = app.config["DATABASE_URL"]
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    options = config.ENGINE_OPTIONS[url.get_backend_name()]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    db = SQLAlchemy(app)
+    if is_embedded(app):
+        with app.app_context():
+            event.listen(db.engine, "connect", set_pragmas)
+
+
+def is_embedded(app: Flask) -> bool:
+    backend: str = app.config["DATABASE_URL"].get_backend_name()
+    return backend == "sqlite"
+
+
+def set_pragmas(connection: Any, _: Any) -> None:
+    for pragma in config.SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def api_php(application: "WSGIApplication") -> "WSGIApplication":
+    """Serve ``/api.php?_d=statuses/1`` as ``/api/statuses/1``.
+
+    Shops without URL rewriting have that address; ``q`` is an older name for ``_d``.
+    """
+
+    def rewritten(
+        environ: "WSGIEnvironment", respond: "StartResponse"
+    ) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == "/api.php":
+            environ.update(without_api_php(environ.get("QUERY_STRING", "")))
+        return application(environ, respond)
+
+    return rewritten
+
+
+def without_api_php(query: str) -> dict[str, str]:
+    """Return the path and the query that *query* stands for; the first ``_d`` counts.
+
+    >>> without_api_php("_d=statuses/1&lang_code=ru")
+    {'PATH_INFO': '/api/statuses/1', 'QUERY_STRING': 'lang_code=ru'}
+    """
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    first = {name: value for name, _, value in reversed(pairs)}
+    address = unquote_to_bytes(first.get("_d", first.get("q", ""))).decode("latin-1")
+    kept = ["".join(pair) for pair in pairs if pair[0] not in {"_d", "q"}]
+    return {
+        "PATH_INFO": f"/api/{address.removeprefix('/')}",
+        "QUERY_STRING": "&".join(kept),
+    }
+
+
+def is_flask_run() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name == "run"
+
+
+def open_development_door(app: Flask) -> None:
+    """Let developers in without credentials, to a database that is set up."""
+    app.config["ORDER_STATUSES_IDENTIFY"] = identify_developer
+    if not is_running_from_reloader():
+        click.echo(
+            "WARNING: the development door is open: requests from this machine need no "
+            "credentials. Never put a proxy in front of flask run.",
+            err=True,
+        )
+    with app.app_context():
+        database = models.db.engine.url.database
+        if is_embedded(app) and not Path(database or "").exists():
+            cli.initialise()
+
+
+def identify_developer() -> auth.Caller | None:
+    """Return an administrator if nothing hints at a caller from elsewhere."""
+    if may_use_door(request):
+        return auth.Caller("developer")
+    return auth.identify_user()
+
+
+def may_use_door(request: Request) -> bool:
+    """Say whether *request* is from this machine, unproxied and without credentials."""
+    headers, environ = request.headers, request.environ
+    return (
+        is_loopback(request.remote_addr or "")
+        and LOOPBACK_HOST.fullmatch(headers.get("Host", "")) is not None
+        and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+        and not any(name in headers for name in ELSEWHERE_HEADERS)
+        and not any(name.startswith("HTTP_X_FORWARDED_") for name in environ)
+        and not auth.is_foreign(request)
+    )
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:  # a Unix socket has none
+        return False

@@ -1,0 +1,170 @@
+"""Who is calling, and what they may do."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Request, current_app, g, request
+from sqlalchemy import bindparam, select
+from werkzeug.exceptions import Forbidden, Unauthorized
+
+from order_statuses.models import Catalogue, Key, User, db, not_initialised
+
+CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+logger = logging.getLogger(__name__)
+
+
+class Caller(NamedTuple):
+    """Who is calling; *store_id* None is a caller with access to all storefronts."""
+
+    name: str
+    store_id: int | None = None
+    read_only: bool = False
+
+
+class NoCaller(Unauthorized):
+    """A 401 that says how to send credentials."""
+
+    description = "Send the e-mail and the API key of an API user by HTTP Basic."
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [*super().get_headers(*args, **kwargs), ("WWW-Authenticate", CHALLENGE)]
+
+
+def caller() -> Caller:
+    """Return who is calling, once *admit* has let them in."""
+    admitted: Caller = g.order_statuses_caller
+    return admitted
+
+
+def admit() -> None:
+    """Let the request in, or refuse it.
+
+    :raise 401: the caller is unknown
+    :raise 403: a browser was tricked into the request, or the caller may not do this
+    """
+    identify = current_app.config.get("ORDER_STATUSES_IDENTIFY", identify_user)
+    identified = identify()
+    if identified is None:
+        raise NoCaller
+    if request.method not in SAFE_METHODS and is_foreign(request):
+        raise Forbidden("Another site sent this request.")
+    check_allowed(identified, request)
+    g.order_statuses_caller = identified
+
+
+def check_allowed(who: Caller, request: Request) -> None:
+    """Hold a caller bound to a store, or a reading one, to what they may do.
+
+    :raise 403: they may not do this
+    """
+    store_id = (request.view_args or {}).get("store_id")
+    own = str(who.store_id)
+    if who.store_id is not None and store_id not in {None, own}:
+        raise Forbidden(f"You have access to the store {own} alone.")
+    if request.method in SAFE_METHODS:
+        return
+    if who.read_only:
+        raise Forbidden("You may only read.")
+    if who.store_id is not None and store_id is None:
+        raise Forbidden(
+            "You have access to one store and set its e-mail texts alone; "
+            f"use PUT /stores/{own}/statuses/:id."
+        )
+
+
+def is_foreign(request: Request) -> bool:
+    """Say whether a browser sent *request* for a page of another site.
+
+    Sec-Fetch-Site tells where it is sent; else an Origin must be this host. The
+    scheme is not compared, since TLS may end in front of the service.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = request.headers.get("Origin")
+    return origin is not None and not same_host(origin, request.headers.get("Host", ""))
+
+
+def same_host(origin: str, host: str) -> bool:
+    """Compare the host and port of *origin* with a Host header.
+
+    >>> same_host("https://shop.example", "SHOP.example:443")
+    True
+    """
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    port = DEFAULT_PORTS.get(parts.scheme, "")
+    theirs, ours = (name.lower().removesuffix(port) for name in (parts.netloc, host))
+    return theirs == ours != ""
+
+
+def identify_user() -> Caller | None:
+    """Return the API user that the request's credentials are of.
+
+    :raise 503: the catalogue was never initialised
+    """
+    email, key = credentials(request.headers.get("Authorization", ""))
+    rows = db.session.execute(USER_AND_KEYS, {"email": email}).all()
+    if not rows:  # the catalogue's own row is always there, even without users
+        raise not_initialised()
+    sent = key_hash(key)
+    for stored, store_id in rows:
+        if hmac.compare_digest(sent, stored or ""):
+            return Caller(email, store_id)
+    warn_without_users()
+    return None
+
+
+# One statement, which also tells whether the catalogue is there.
+USER_AND_KEYS = (
+    select(Key.key_hash, User.store_id)
+    .select_from(Catalogue)
+    .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
+    .outerjoin(Key, Key.user_id == User.user_id)
+)
+
+
+def warn_without_users() -> None:
+    """Tell the operator of a service that nobody can use how to open it."""
+    if db.session.scalar(select(User.user_id).limit(1)) is None:
+        logger.warning(
+            "There is no API user yet: flask order-statuses add-user EMAIL adds one."
+        )
+
+
+def key_hash(key: str) -> str:
+    """Return what is stored of an API key.
+
+    Keys are random: a slow hash, which protects guessable passwords, would add nothing.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def credentials(header: str) -> tuple[str, str]:
+    """Return the e-mail, in lower case, and the key; empty ones if there are none.
+
+    Deployed clients append a stray ``:`` or ``=`` to the Base64 text.
+
+    >>> credentials("Basic QUBzaG9wLmV4YW1wbGU6a2V5=:")
+    ('a@shop.example', 'key')
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    encoded = encoded.strip().rstrip(":=")
+    try:
+        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except (binascii.Error, ValueError):
+        return "", ""
+    email, _, key = decoded.partition(":")
+    return ("", "") if "\0" in decoded else (email.lower(), key)

@@ -1,0 +1,193 @@
+"""Reading: one status, a list, as a store and a language see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.orm import aliased
+from werkzeug.exceptions import NotFound
+
+from order_statuses import config
+from order_statuses.models import (
+    TEXTS,
+    Catalogue,
+    Status,
+    StatusText,
+    Store,
+    StoreText,
+    db,
+    get_or_404,
+    id_or_404,
+    not_initialised,
+)
+
+Query = Select[*tuple[Any, ...]]
+Texts = type[StatusText] | type[StoreText]
+
+
+@dataclass(frozen=True)
+class OrderStatus:
+    """A status as one store and one language see it, in the documentation's order."""
+
+    status_id: str
+    status: str
+    type: str
+    is_default: str
+    description: str
+    email_subj: str
+    email_header: str
+    lang_code: str
+    params: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Storefront:
+    """A storefront, under the names that the shop gives its fields."""
+
+    company_id: str
+    company: str
+
+
+def known_language(lang_code: str | None) -> str:
+    """Return *lang_code* if it is configured, else the default language."""
+    if lang_code is None or lang_code not in config.languages():
+        return config.languages()[0]
+    return lang_code
+
+
+def list_statuses(
+    type_: str, lang_code: str | None = None, store_id: int | None = None
+) -> list[OrderStatus]:
+    """Return all statuses of a type, as a language and a store see them."""
+    if type_ not in config.types():
+        return []
+    return read(OF_A_TYPE, {"type": type_}, lang_code, store_id)
+
+
+def get_status_or_404(
+    status_id: str, lang_code: str | None = None, store_id: int | None = None
+) -> OrderStatus:
+    """Return one status, as a language and a store see it."""
+    key = {"status_id": id_or_404(status_id, "status")}
+    found = read(ONE, key, lang_code, store_id)
+    if not found:
+        raise NotFound("There is no such status.")
+    return found[0]
+
+
+def read(
+    query: Query,
+    key: dict[str, Any],
+    lang_code: str | None,
+    store_id: int | None,
+) -> list[OrderStatus]:
+    """Run one of the two queries at the end of this module."""
+    asked = known_language(lang_code)
+    seen = {"asked": asked, "default": config.languages()[0], "store_id": store_id}
+    rows: Sequence[Any] = db.session.execute(query, {**key, **seen}).all()
+    if not rows:  # the catalogue's own row is always there, even without statuses
+        raise not_initialised()
+    return [
+        OrderStatus(
+            str(row.status_id),
+            row.status,
+            row.type,
+            row.is_default,
+            row.description,
+            row.email_subj,
+            row.email_header,
+            asked,
+            row.params,
+        )
+        for row in rows
+        if row.status_id is not None
+    ]
+
+
+def list_stores(store_id: int | None = None) -> list[Storefront]:
+    """Return all storefronts, or the one with this id alone."""
+    query = select(Store).order_by(Store.store_id)
+    if store_id is not None:
+        query = query.where(Store.store_id == store_id)
+    return [storefront(store) for store in db.session.scalars(query)]
+
+
+def get_store_or_404(store_id: str) -> Storefront:
+    """Return one storefront."""
+    return storefront(get_or_404(Store, store_id))
+
+
+def storefront(store: Store) -> Storefront:
+    return Storefront(str(store.store_id), store.name)
+
+
+def texts_of(model: Texts, lang_code: str) -> tuple[Texts, ColumnElement[bool]]:
+    """Return *model* under an alias, and what joins its row in a language.
+
+    *lang_code* is the name of the query's parameter.
+    """
+    texts = aliased(model)
+    keys: dict[str, Any] = {
+        "status_id": Status.status_id,
+        "store_id": bindparam("store_id"),
+        "lang_code": bindparam(lang_code),
+    }
+    joined = [getattr(texts, k) == keys[k] for k in keys if hasattr(model, k)]
+    return texts, and_(*joined)
+
+
+def in_any_language(name: str) -> ScalarSelect[str]:
+    """Return the query for the text *name* in the first language that has it."""
+    text = getattr(StatusText, name)
+    return (
+        select(text)
+        .where(StatusText.status_id == Status.status_id, text.is_not(None))
+        .order_by(StatusText.lang_code)
+        .limit(1)
+        .correlate(Status)
+        .scalar_subquery()
+    )
+
+
+def reading(condition: ColumnElement[bool]) -> Query:
+    """Return the query for the statuses that meet *condition*, beside the token.
+
+    Field by field, a text is the first that there is: the store's or the common one,
+    in the language asked for, the default language or any; never null.
+    """
+    preferred = [
+        texts_of(StoreText, "asked"),
+        texts_of(StatusText, "asked"),
+        texts_of(StoreText, "default"),
+        texts_of(StatusText, "default"),
+    ]
+
+    def text(name: str) -> ColumnElement[str]:
+        texts = [getattr(row, name) for row, _ in preferred if hasattr(row, name)]
+        return func.coalesce(*texts, in_any_language(name), "").label(name)
+
+    query = select(
+        Catalogue.token,
+        Status.status_id,
+        Status.status,
+        Status.type,
+        Status.is_default,
+        Status.params,
+        *[text(name) for name in TEXTS],
+    ).outerjoin_from(Catalogue, Status, condition)
+    for row, joined in preferred:
+        query = query.outerjoin(row, joined)
+    return query.order_by(Status.status_id)
+
+
+OF_A_TYPE = reading(Status.type == bindparam("type"))
+ONE = reading(Status.status_id == bindparam("status_id"))

@@ -1,0 +1,178 @@
+"""The commands: flask order-statuses ..."""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import ServiceUnavailable
+
+from order_statuses import config, models
+from order_statuses.auth import key_hash
+from order_statuses.models import Catalogue, Key, Status, StatusText, Store, User, db
+
+HERE = Path(__file__).parent
+ADVISORY_LOCK = 2126031207  # any number, the same for every init
+ENGLISH = "en"
+
+commands = AppGroup("order-statuses", help="Set up and manage the order statuses.")
+
+
+@commands.command()
+def init() -> None:
+    """Create or upgrade the tables, and load the stock data into empty ones."""
+    initialise()
+    click.echo("The database is set up.", err=True)
+
+
+@commands.command()
+@click.argument("email")
+@click.option("--store", type=int, help="The one storefront to have access to.")
+def add_user(email: str, store: int | None) -> None:
+    """Add an API user, or another key for one; print the key."""
+    key = secrets.token_urlsafe(24)
+    with changing():
+        user = find_user(email) or User(email=parse_email(email), store_id=store)
+        if store is not None:
+            get_store(store)
+            if user.store_id != store:
+                raise click.ClickException(f"{email} has access to {access(user)}.")
+        user.is_active = True
+        db.session.add(user)
+        db.session.flush()
+        db.session.add(Key(key_hash=key_hash(key), user_id=user.user_id))
+        click.echo(f"{email} has access to {access(user)}. The key:", err=True)
+    click.echo(key)
+
+
+@commands.command()
+@click.argument("email")
+def deactivate_user(email: str) -> None:
+    """Shut an API user out, and forget all keys; add-user lets them in again."""
+    with changing():
+        user = find_user(email)
+        if user is None:
+            raise click.ClickException(f"There is no API user {email}.")
+        user.is_active = False
+        db.session.execute(delete(Key).where(Key.user_id == user.user_id))
+
+
+@commands.command()
+@click.argument("store_id", metavar="ID", type=click.IntRange(1, models.MAX_ID))
+@click.argument("name")
+def add_store(store_id: int, name: str) -> None:
+    """Add a storefront, or rename one."""
+    with changing():
+        db.session.merge(Store(store_id=store_id, name=parse_name(name)))
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Write to the catalogue, with failures in words for an operator."""
+    try:
+        with models.writing():
+            yield
+    except (ServiceUnavailable, OperationalError, ProgrammingError) as error:
+        raise click.ClickException(f"Nothing was changed. {error}") from error
+
+
+def find_user(email: str) -> User | None:
+    return db.session.scalar(select(User).where(User.email == email.lower()))
+
+
+def parse_email(email: str) -> str:
+    # HTTP Basic separates the name from the key by a colon.
+    if not re.fullmatch(r"[^\s:@]+@[^\s:@]+", email) or len(email) > 255:
+        raise click.ClickException(f"{email!r} is not an e-mail address.")
+    return email.lower()
+
+
+def parse_name(name: str) -> str:
+    if not 1 <= len(name.strip()) <= 255:
+        raise click.ClickException("A storefront's name has 1 to 255 characters.")
+    return name.strip()
+
+
+def get_store(store_id: int) -> Store:
+    store = db.session.get(Store, store_id)
+    if store is None:
+        raise click.ClickException(f"There is no store {store_id}; add-store adds one.")
+    return store
+
+
+def access(user: User) -> str:
+    return "all stores" if user.store_id is None else f"store {user.store_id} alone"
+
+
+def initialise() -> None:
+    """Do what ``init`` does, in one transaction; any number may do it at once."""
+    with alone() as connection:
+        upgrade(connection)
+        with Session(connection) as session:
+            if session.get(Catalogue, 1) is None:
+                load_stock(session)
+                session.flush()
+
+
+@contextmanager
+def alone() -> Iterator[Connection]:
+    """Begin a transaction that waits for its like, and commit it at the end."""
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.detach()
+            # A migration that rebuilds a table must not empty others by cascade.
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        yield connection
+        connection.commit()
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables to the newest migration."""
+    # Here, since no request ever needs it.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    alembic = Config(attributes={"connection": connection})
+    alembic.set_main_option("script_location", str(HERE / "migrations"))
+    try:
+        command.upgrade(alembic, "head")
+    except CommandError as error:
+        raise click.ClickException(
+            f"The tables cannot be upgraded: {error}. Is the database newer than "
+            "this version of the service?"
+        ) from error
+
+
+def load_stock(session: Session) -> None:
+    """Load stock.json, in the configured languages, into empty tables."""
+    stock = json.loads((HERE / "stock.json").read_text(encoding="utf-8"))
+    session.add(Catalogue(token=models.new_token()))
+    session.add_all(Store(**store) for store in stock["stores"])
+    for row in stock["statuses"]:
+        texts = row.pop("texts")
+        session.add(Status(**row))
+        session.flush()
+        for lang_code in config.languages():
+            chosen = first_of(texts, lang_code, config.languages()[0], ENGLISH)
+            key = {"status_id": row["status_id"], "lang_code": lang_code}
+            session.add(StatusText(**key, **chosen))
+    if session.get_bind().dialect.name == "postgresql":
+        # Ids given by hand leave the sequence behind.
+        sequence = func.pg_get_serial_sequence(Status.__tablename__, "status_id")
+        session.execute(select(func.setval(sequence, len(stock["statuses"]))))
+
+
+def first_of(texts: dict[str, dict[str, str]], *lang_codes: str) -> dict[str, str]:
+    """Return the texts in the first of *lang_codes* that there are."""
+    return next(texts[lang_code] for lang_code in lang_codes if lang_code in texts)

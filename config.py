@@ -1,0 +1,128 @@
+"""Every setting: its default, and what it may be.
+
+A setting has one name. The standalone service reads it from the environment, a host
+sets it in ``app.config``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from flask import current_app
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+LANGUAGE = r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
+YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
+    """Return a parser of distinct codes: a list, or a string with commas.
+
+    >>> codes("[A-Z]")("O, G")
+    ('O', 'G')
+    """
+
+    def parse(value: Any) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else value
+        parsed = tuple(code.strip() for code in given)
+        valid = all(re.fullmatch(pattern, code) for code in parsed)
+        if not (parsed and valid and len(set(parsed)) == len(parsed)):
+            raise ValueError
+        return parsed
+
+    return parse
+
+
+def switch(value: Any) -> bool:
+    """Parse a word for on or off; booleans pass."""
+    return value if isinstance(value, bool) else YES_NO[str(value).strip().lower()]
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """Return a parser that takes one of *words*."""
+    return lambda value: words[words.index(value)]
+
+
+def database_url(value: str) -> URL:
+    """Parse a database's URL; PostgreSQL is spoken to by psycopg 3.
+
+    >>> str(database_url("postgres://db/statuses"))
+    'postgresql+psycopg://db/statuses'
+    """
+    url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value))
+    if url.get_backend_name() not in ENGINE_OPTIONS:
+        raise ValueError
+    return url
+
+
+class Setting(NamedTuple):
+    """A default, what a value must be (in words), and the parser that checks it."""
+
+    default: Any
+    meaning: str
+    parse: Callable[[Any], Any]
+
+
+SETTINGS = {
+    "ORDER_STATUSES_LANGUAGES": Setting(
+        "en,ru", "distinct language codes such as en,ru", codes(LANGUAGE)
+    ),
+    "ORDER_STATUSES_TYPES": Setting(
+        "O,G", "distinct capital letters such as O,G", codes("[A-Z]")
+    ),
+}
+
+# Of the standalone service alone.
+SERVICE_SETTINGS = {
+    "DATABASE_URL": Setting(
+        "sqlite:///order_statuses.db", "a sqlite:// or postgresql:// URL", database_url
+    ),
+    "ORDER_STATUSES_LIST_FORM": Setting(
+        "array", "array or envelope", one_of("array", "envelope")
+    ),
+    "ORDER_STATUSES_DEVELOPMENT_DOOR": Setting("no", "yes or no", switch),
+}
+
+# How each database is connected to: writers wait for each other, and what was
+# answered survives a crash.
+ENGINE_OPTIONS: dict[str, dict[str, Any]] = {
+    "sqlite": {"connect_args": {"timeout": 15, "isolation_level": "IMMEDIATE"}},
+    "postgresql": {
+        "connect_args": {"connect_timeout": 2, "options": "-c synchronous_commit=on"},
+        "pool_pre_ping": True,
+    },
+}
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+def languages() -> tuple[str, ...]:
+    """Return the running application's languages, the default first."""
+    configured: tuple[str, ...] = current_app.config["ORDER_STATUSES_LANGUAGES"]
+    return configured
+
+
+def types() -> tuple[str, ...]:
+    """Return the running application's types of statuses, the default first."""
+    configured: tuple[str, ...] = current_app.config["ORDER_STATUSES_TYPES"]
+    return configured
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that *environ* has, as they were written."""
+    names = SETTINGS | SERVICE_SETTINGS
+    return {name: environ[name] for name in names if name in environ}
+
+
+def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
+    """Give *app_config* the *settings* it lacks, and parse each value in place.
+
+    :raise ValueError: naming the setting, for a value that makes no sense
+    """
+    for name, setting in settings.items():
+        value = app_config.get(name, setting.default)
+        try:
+            app_config[name] = setting.parse(value)
+        except (ValueError, LookupError, TypeError, AttributeError, ArgumentError):
+            # Without the value, which may hold a password.
+            raise ValueError(f"{name} must be {setting.meaning}.") from None

@@ -1,0 +1,74 @@
+"""The resource /statuses, as the documentation page lists it."""
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+
+from order_statuses import bodies, catalogue, config, models
+from order_statuses.answers import Resource, as_json, as_list, no_content
+from order_statuses.auth import caller
+from order_statuses.models import Status
+from order_statuses.schemas import (
+    ChangesSchema,
+    StatusesQuery,
+    StatusQuery,
+    StatusSchema,
+    WriteQuery,
+)
+
+bp = Resource("statuses", __name__)
+statuses_query = StatusesQuery()
+status_query = StatusQuery()
+write_query = WriteQuery()
+status_schema = StatusSchema()
+changes_schema = ChangesSchema()
+
+
+@bp.get("/statuses")
+def index() -> ResponseReturnValue:
+    """List the statuses of a type."""
+    query = statuses_query.load(request.args)
+    found = catalogue.list_statuses(
+        query["type"], query["lang_code"], caller().store_id
+    )
+    return as_list("statuses", found, query)
+
+
+@bp.get("/statuses/<status_id>")
+def show(status_id: str) -> ResponseReturnValue:
+    """Read one status."""
+    query = status_query.load(request.args)
+    return as_json(
+        catalogue.get_status_or_404(status_id, query["lang_code"], caller().store_id)
+    )
+
+
+@bp.post("/statuses")
+def create() -> ResponseReturnValue:
+    """Create a status, its texts the same in every language."""
+    sent = bodies.read(request)
+    with models.writing():
+        fields = status_schema.load(bodies.decode(sent))
+        created = models.create_status(fields, config.languages())
+        status_id = str(created.status_id)
+    # The documentation's key, and the one that deployed clients read.
+    body = {"statuses_id": status_id, "status_id": status_id}
+    return as_json(body, 201, {"Location": url_for(".show", status_id=status_id)})
+
+
+@bp.put("/statuses/<status_id>")
+def update(status_id: str) -> ResponseReturnValue:
+    """Change the fields that were sent, and only those."""
+    sent = bodies.read(request)  # before the lock: a slow sender must not hold it
+    with models.writing():
+        status = models.get_or_404(Status, status_id)
+        changes = changes_schema.load(bodies.decode(sent))
+        models.change_status(status, write_query.load(request.args) | changes)
+    return as_json({"status_id": status_id})
+
+
+@bp.delete("/statuses/<status_id>")
+def delete(status_id: str) -> ResponseReturnValue:
+    """Delete a status and its texts everywhere, unless it is built in."""
+    with models.writing():
+        models.delete_status(models.get_or_404(Status, status_id))
+    return no_content()

