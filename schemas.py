@@ -131,7 +131,7 @@ class StatusSchema(WireSchema):
     status_id = fields.String(dump_only=True)
     status = fields.String(dump_only=True)
     type = fields.String(validate=known_type, load_default=lambda: config.types()[0])
-    is_default = fields.String(pre_load=yes_no, validate=validate.OneOf("YN"))
+    is_default = fields.String(pre_load=yes_no, validate=validate.OneOf(["Y", "N"]))
     description = fields.String(
         required=True, pre_load=trim, validate=validate.Length(1, 255)
     )

@@ -20,7 +20,7 @@ statuses_query = StatusesQuery()
 status_query = StatusQuery()
 write_query = WriteQuery()
 status_schema = StatusSchema()
-changes_schema = ChangesSchema()
+changes_schema = ChangesSchema(partial=True)
 
 
 @bp.get("/statuses")

@@ -1,0 +1,387 @@
+"""Who may do what: API users, tricked browsers, the development door."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from order_statuses.app import create_app
+from order_statuses.auth import Caller
+from order_statuses.models import Key, User, db
+from order_statuses.tests.conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of
+
+CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
+
+# rule, method, and what it answers: an administrator, a user bound to store 1, and a
+# stranger. Store 1 and status 3 stand in the rules' places; status 3 may be deleted.
+ACCESS = [
+    ("/statuses", "GET", 200, 200, 401),
+    ("/statuses", "POST", 201, 403, 401),
+    ("/statuses/<status_id>", "GET", 200, 200, 401),
+    ("/statuses/<status_id>", "PUT", 200, 403, 401),
+    ("/statuses/<status_id>", "DELETE", 204, 403, 401),
+    ("/stores", "GET", 200, 200, 401),
+    ("/stores/<store_id>", "GET", 200, 200, 401),
+    ("/stores/<store_id>/statuses", "GET", 200, 200, 401),
+    ("/stores/<store_id>/statuses/<status_id>", "GET", 200, 200, 401),
+    ("/stores/<store_id>/statuses/<status_id>", "PUT", 200, 200, 401),
+    ("/", "GET", 404, 404, 401),
+    ("/", "POST", 404, 403, 401),
+    ("/<address>", "GET", 404, 404, 401),
+    ("/<address>", "POST", 404, 403, 401),
+    ("/<address>", "OPTIONS", 404, 404, 401),
+]
+BODY = "description=Test&email_subj=test"
+
+
+def address_of(rule: str) -> str:
+    places = {"<status_id>": "3", "<store_id>": "1", "<address>": "nothing"}
+    for place, value in places.items():
+        rule = rule.replace(place, value)
+    return f"/api/2.0{rule}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "method", "administrator", "bound", "stranger"), ACCESS
+)
+def test_access(
+    app: Flask, rule: str, method: str, administrator: int, bound: int, stranger: int
+) -> None:
+    callers = app.test_client(), client_of(app, BOUND), client_of(app, ADMINISTRATOR)
+
+    answers = [c.open(address_of(rule), method=method, data=BODY) for c in callers]
+
+    assert [a.status_code for a in answers] == [stranger, bound, administrator]
+
+
+def test_access_table_is_complete(app: Flask) -> None:
+    tried = {(rule, method) for rule, method, *_ in ACCESS}
+    served = {
+        (rule.rule.removeprefix("/api/2.0"), method)
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/2.0") and "address" not in rule.arguments
+        for method in (rule.methods or set()) - {"HEAD"}
+        if not rule.endpoint.endswith(".elsewhere")
+    }
+
+    assert served <= tried
+
+
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("GET", "/stores/2"),
+        ("GET", "/stores/99"),
+        ("GET", "/stores/01"),
+        ("GET", "/stores/2/statuses"),
+        ("GET", "/stores/2/statuses/2"),
+        ("PUT", "/stores/2/statuses/2"),
+        ("PUT", "/stores/99/statuses/2"),
+    ],
+)
+def test_other_stores_are_forbidden_whether_they_exist_or_not(
+    bound_client: FlaskClient, method: str, address: str
+) -> None:
+    refused = bound_client.open(f"/api/2.0{address}", method=method, data=BODY)
+
+    assert refused.status_code == 403
+    assert "message" in (refused.json or {})
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_bound_user_is_told_the_address_to_use(
+    bound_client: FlaskClient, method: str
+) -> None:
+    refused = bound_client.open("/api/2.0/statuses/2", method=method, data=BODY)
+
+    assert refused.status_code == 403
+    assert "PUT /stores/1/statuses/:id" in refused.text
+
+
+def test_bound_user_sees_the_texts_of_the_store_everywhere(
+    bound_client: FlaskClient, client: FlaskClient
+) -> None:
+    bound_client.put("/api/2.0/stores/1/statuses/2", data="email_subj=test")
+
+    one: Any = bound_client.get("/api/2.0/statuses/2").json
+    listed: Any = bound_client.get("/api/2.0/statuses").json
+    common: Any = client.get("/api/2.0/statuses/2").json
+
+    assert (one["email_subj"], listed[1]["email_subj"]) == ("test", "test")
+    assert common["email_subj"] == "has been completed"
+
+
+def test_bound_user_sees_one_store(bound_client: FlaskClient) -> None:
+    assert bound_client.get("/api/2.0/stores").json == [
+        {"company_id": "1", "company": "Main store"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Basic",
+        "Basic !!!",
+        "Basic YQ",
+        "Basic /////w==",
+        "Bearer " + KEY + ADMINISTRATOR,
+        basic(ADMINISTRATOR, "wrong"),
+        basic(ADMINISTRATOR, ""),
+        basic(ADMINISTRATOR, KEY + BOUND),
+        basic("nobody@shop.example", KEY + ADMINISTRATOR),
+        basic(ADMINISTRATOR + "\0", KEY + ADMINISTRATOR),
+        basic("", ""),
+    ],
+)
+def test_wrong_credentials_are_refused_alike(
+    stranger: FlaskClient, authorization: str
+) -> None:
+    refused = stranger.get(
+        "/api/2.0/statuses", headers={"Authorization": authorization}
+    )
+
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE
+    assert refused.json == {
+        "message": "Unauthorized: Send the e-mail and the API key of an API user "
+        "by HTTP Basic.",
+        "status": 401,
+    }
+
+
+RIGHT = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        RIGHT,
+        RIGHT.replace("Basic", "basic"),
+        RIGHT + ":",
+        RIGHT + "=",
+        RIGHT + "==:",
+        RIGHT.rstrip("="),
+        RIGHT.replace(" ", "  "),
+        basic(ADMINISTRATOR.upper(), KEY + ADMINISTRATOR),
+    ],
+)
+def test_credentials_are_decoded_leniently(
+    stranger: FlaskClient, authorization: str
+) -> None:
+    headers = {"Authorization": authorization}
+
+    assert stranger.get("/api/2.0/statuses", headers=headers).status_code == 200
+
+
+def test_user_may_have_several_keys(app: Flask, stranger: FlaskClient) -> None:
+    added = app.test_cli_runner().invoke(
+        args=["order-statuses", "add-user", ADMINISTRATOR.upper()]
+    )
+
+    for key in (KEY + ADMINISTRATOR, added.stdout.strip()):
+        headers = {"Authorization": basic(ADMINISTRATOR, key)}
+        assert stranger.get("/api/2.0/statuses", headers=headers).status_code == 200
+
+
+def test_deactivated_user_is_refused(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        db.session.query(User).update({"is_active": False})
+        db.session.commit()
+
+    assert client.get("/api/2.0/statuses").status_code == 401
+
+
+def test_keys_are_stored_as_hashes_alone(app: Flask) -> None:
+    added = app.test_cli_runner().invoke(
+        args=["order-statuses", "add-user", "new@shop.example"]
+    )
+
+    with app.app_context():
+        hashes = list(db.session.scalars(db.select(Key.key_hash)))
+    assert all(len(key_hash) == 64 for key_hash in hashes)
+    assert added.stdout.strip() not in hashes
+
+
+def test_service_without_users_says_how_to_add_one(
+    app: Flask, stranger: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with app.app_context():
+        db.session.query(User).delete()
+        db.session.commit()
+
+    assert stranger.get("/api/2.0/statuses").status_code == 401
+    assert "flask order-statuses add-user" in caplog.text
+
+
+@pytest.fixture
+def host_client(app: Flask) -> FlaskClient:
+    """A caller whom the host's own login knows, and who may only read."""
+    app.config["ORDER_STATUSES_IDENTIFY"] = lambda: Caller("reader", read_only=True)
+    return app.test_client()
+
+
+def test_reading_caller_reads_alone(host_client: FlaskClient) -> None:
+    assert host_client.get("/api/2.0/statuses").status_code == 200
+    assert host_client.delete("/api/2.0/statuses/3").status_code == 403
+
+
+TRICKED = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+    {"Sec-Fetch-Site": ""},
+    {"Origin": "null"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://localhost:8000"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://["},
+    {"Origin": ""},
+]
+HARMLESS = [
+    {},
+    {"Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "none", "Origin": "https://evil.example"},
+    {"Origin": "http://localhost"},
+    {"Origin": "https://LOCALHOST:443"},
+    {"Origin": "http://shop.example:8080", "Host": "shop.example:8080"},
+]
+
+
+@pytest.mark.parametrize("headers", TRICKED)
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [("POST", ""), ("PUT", "/1"), ("DELETE", "/3"), ("PATCH", "/1")],
+)
+def test_tricked_browsers_write_nothing(
+    client: FlaskClient, method: str, address: str, headers: dict[str, str]
+) -> None:
+    refused = client.open(
+        f"/api/2.0/statuses{address}", method=method, data=BODY, headers=headers
+    )
+
+    assert refused.status_code == 403
+    assert refused.content_type == "application/json"
+
+
+@pytest.mark.parametrize("headers", TRICKED)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_reading_is_open_to_other_sites_with_credentials(
+    client: FlaskClient, method: str, headers: dict[str, str]
+) -> None:
+    answer = client.open("/api/2.0/statuses", method=method, headers=headers)
+
+    assert answer.status_code in {200, 204}
+
+
+@pytest.mark.parametrize("headers", HARMLESS)
+def test_requests_of_scripts_and_of_this_site_write(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    answer = client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
+
+    assert answer.status_code == 200
+
+
+DOOR = {"ORDER_STATUSES_DEVELOPMENT_DOOR": "yes"}
+
+
+@pytest.fixture
+def behind_the_door(database: str) -> Iterator[FlaskClient]:
+    """A caller of ``flask run`` on this machine, without credentials."""
+    with click.Context(click.Command("run"), info_name="run"):
+        app = create_app({"DATABASE_URL": database, **DOOR})
+    client = app.test_client()
+    client.environ_base["SERVER_PROTOCOL"] = "HTTP/1.1"
+    yield client
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_door_is_open_to_developers(behind_the_door: FlaskClient) -> None:
+    assert behind_the_door.get("/api/2.0/statuses").status_code == 200
+    assert behind_the_door.delete("/api/2.0/statuses/3").status_code == 204
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1", "[::1]:5000"])
+def test_door_is_open_under_each_name_of_this_machine(
+    behind_the_door: FlaskClient, host: str
+) -> None:
+    answer = behind_the_door.get("/api/2.0/statuses", headers={"Host": host})
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"REMOTE_ADDR": "192.0.2.1"},
+        {"REMOTE_ADDR": ""},
+        {"HTTP_HOST": "shop.example"},
+        {"HTTP_HOST": "localhost.shop.example"},
+        {"HTTP_HOST": ""},
+        {"SERVER_PROTOCOL": "HTTP/1.0"},
+        {"HTTP_AUTHORIZATION": basic("nobody@shop.example", "key")},
+        {"HTTP_AUTHORIZATION": ""},
+        {"HTTP_FORWARDED": "for=192.0.2.1"},
+        {"HTTP_VIA": "1.1 proxy"},
+        {"HTTP_X_REAL_IP": "127.0.0.1"},
+        {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+        {"HTTP_X_FORWARDED_PROTO": "https"},
+        {"HTTP_X_FORWARDED_ANYTHING": ""},
+        {"HTTP_SEC_FETCH_SITE": "cross-site"},
+        {"HTTP_ORIGIN": "https://evil.example"},
+        {"HTTP_ORIGIN": "null"},
+    ],
+)
+def test_door_is_shut(behind_the_door: FlaskClient, elsewhere: dict[str, str]) -> None:
+    refused = behind_the_door.get("/api/2.0/statuses", environ_overrides=elsewhere)
+
+    assert refused.status_code == 401
+
+
+def test_credentials_are_judged_at_the_door(behind_the_door: FlaskClient) -> None:
+    headers = {"Authorization": basic(BOUND, KEY + BOUND)}
+
+    answer = behind_the_door.delete("/api/2.0/statuses/3", headers=headers)
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("run", {}),
+        ("run", {"ORDER_STATUSES_DEVELOPMENT_DOOR": "no"}),
+        ("shell", DOOR),
+        (None, DOOR),
+    ],
+)
+def test_there_is_no_door_but_under_flask_run(
+    database: str, command: str | None, settings: dict[str, str]
+) -> None:
+    if command:
+        with click.Context(click.Command(command), info_name=command):
+            app = create_app({"DATABASE_URL": database, **settings})
+    else:
+        app = create_app({"DATABASE_URL": database, **settings})
+
+    refused = app.test_client().get(
+        "/api/2.0/statuses", environ_overrides={"SERVER_PROTOCOL": "HTTP/1.1"}
+    )
+
+    assert refused.status_code == 401
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_door_is_announced_in_one_line(
+    database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with click.Context(click.Command("run"), info_name="run"):
+        create_app({"DATABASE_URL": database, **DOOR})
+
+    assert capfd.readouterr().err.startswith("WARNING: the development door is open")
