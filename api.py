@@ -106,16 +106,10 @@ def find_view(method: str) -> Callable[[], Any] | None:
 def unavailable(error: SQLAlchemyError) -> Response:
     """Answer for a database that is away, or that was never set up."""
     models.db.session.rollback()
-    if is_table_missing(error):
+    if models.is_table_missing(error):
         return errors.as_json(models.not_initialised())
     if isinstance(error, ProgrammingError):
         raise error
     logger.error("The database does not answer: %s", error)
     away = "The database does not answer; try again."
     return errors.as_json(ServiceUnavailable(away, retry_after=5))
-
-
-def is_table_missing(error: SQLAlchemyError) -> bool:
-    """Say whether *error* is PostgreSQL's or SQLite's word for a missing table."""
-    cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)

@@ -6,17 +6,21 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from flask.cli import AppGroup
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 
 from order_statuses import config, models
 from order_statuses.auth import key_hash
 from order_statuses.models import Catalogue, Key, Status, StatusText, Store, User, db
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HERE = Path(__file__).parent
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
@@ -79,8 +83,12 @@ def changing() -> Iterator[None]:
     try:
         with models.writing():
             yield
-    except (ServiceUnavailable, OperationalError, ProgrammingError) as error:
-        raise click.ClickException(f"Nothing was changed. {error}") from error
+    except ServiceUnavailable as error:
+        raise click.ClickException(models.NOT_SET_UP) from error
+    except SQLAlchemyError as error:
+        missing = models.is_table_missing(error)
+        reason = models.NOT_SET_UP if missing else str(error)
+        raise click.ClickException(f"Nothing was changed. {reason}") from error
 
 
 def find_user(email: str) -> User | None:
@@ -138,20 +146,27 @@ def alone() -> Iterator[Connection]:
 
 def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest migration."""
-    # Here, since no request ever needs it.
-    from alembic import command
-    from alembic.config import Config
+    from alembic import command  # here, since no request ever needs it
     from alembic.util import CommandError
 
-    alembic = Config(attributes={"connection": connection})
-    alembic.set_main_option("script_location", str(HERE / "migrations"))
     try:
-        command.upgrade(alembic, "head")
+        command.upgrade(alembic_config(connection), "head")
     except CommandError as error:
         raise click.ClickException(
             f"The tables cannot be upgraded: {error}. Is the database newer than "
             "this version of the service?"
         ) from error
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Return what Alembic needs to know to work on *connection*."""
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option(
+        "script_location", str(HERE / "migrations").replace("%", "%%")
+    )
+    return config
 
 
 def load_stock(session: Session) -> None:

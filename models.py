@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
@@ -34,6 +35,7 @@ db = cast(SQLAlchemy, LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1
 MAX_PARAMS = 64
+NOT_SET_UP = "The database is not set up: flask order-statuses init does it."
 TEXTS = ("description", "email_subj", "email_header")
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
@@ -185,8 +187,14 @@ def new_token() -> str:
 
 def not_initialised() -> ServiceUnavailable:
     """Tell the operator what to do, and return the error that clients see."""
-    logger.error("The database is not set up: flask order-statuses init does it.")
+    logger.error(NOT_SET_UP)
     return ServiceUnavailable("The database is not set up yet.", retry_after=5)
+
+
+def is_table_missing(error: SQLAlchemyError) -> bool:
+    """Say whether *error* is PostgreSQL's or SQLite's word for a missing table."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)
 
 
 def id_or_404(text: str, noun: str) -> int:

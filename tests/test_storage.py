@@ -1,0 +1,292 @@
+"""The database: tables, constraints, commands, connections, statements."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, func, insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from order_statuses import cli
+from order_statuses.models import (
+    Base,
+    Catalogue,
+    Key,
+    Status,
+    StatusText,
+    Store,
+    StoreText,
+    User,
+    db,
+    writing,
+)
+from order_statuses.tests.conftest import service
+
+NOT_SET_UP = {
+    "message": "Service Unavailable: The database is not set up yet.",
+    "status": 503,
+}
+
+
+@pytest.fixture
+def empty_app(empty_database: str) -> Iterator[Flask]:
+    """The service on a database that was never initialised."""
+    with service(empty_database) as app:
+        yield app
+
+
+@contextmanager
+def statements_of(app: Flask) -> Iterator[list[str]]:
+    """Collect the statements that *app* sends to its database."""
+    sent: list[str] = []
+
+    def collect(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", collect)
+    yield sent
+    event.remove(engine, "before_cursor_execute", collect)
+
+
+def init(app: Flask) -> Any:
+    return app.test_cli_runner().invoke(args=["order-statuses", "init"])
+
+
+def test_migrations_make_the_tables_of_the_models(app: Flask) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        options = {"version_table": "order_statuses_version", "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_migrations_can_be_taken_back(empty_app: Flask) -> None:
+    from alembic import command
+
+    init(empty_app)
+    with empty_app.app_context(), cli.alone() as connection:
+        command.downgrade(cli.alembic_config(connection), "base")
+
+        left = set(db.inspect(connection).get_table_names())
+    assert left <= {"order_statuses_version", "sqlite_sequence"}
+
+
+def test_init_is_idempotent(empty_app: Flask) -> None:
+    assert init(empty_app).exit_code == 0
+    with empty_app.app_context():
+        with writing():
+            db.session.delete(db.session.get_one(Status, 3))
+        before = list(db.session.scalars(select(Status.status_id)))
+
+    assert init(empty_app).exit_code == 0
+
+    with empty_app.app_context():
+        assert list(db.session.scalars(select(Status.status_id))) == before
+
+
+def test_ten_inits_at_once_leave_one_set_of_stock_data(
+    empty_database: str, empty_app: Flask
+) -> None:
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", "init"]
+    environment = {"DATABASE_URL": empty_database, "PATH": ""}
+    inits = [subprocess.Popen(command, env=environment) for _ in range(10)]
+
+    assert [process.wait(60) for process in inits] == [0] * 10
+    with empty_app.app_context():
+        count = select(func.count()).select_from(Status)
+        assert db.session.scalar(count) == 11
+
+
+@pytest.mark.parametrize(
+    ("languages", "described"),
+    [
+        ("ru", {"ru": "Обработан"}),
+        ("de", {"de": "Processed"}),
+        ("ru,de", {"ru": "Обработан", "de": "Обработан"}),
+    ],
+)
+def test_stock_data_is_loaded_in_the_configured_languages(
+    empty_database: str, languages: str, described: dict[str, str]
+) -> None:
+    with service(empty_database, ORDER_STATUSES_LANGUAGES=languages) as app:
+        init(app)
+
+        with app.app_context():
+            texts = db.session.scalars(select(StatusText).filter_by(status_id=1))
+            assert {row.lang_code: row.description for row in texts} == described
+
+
+def test_database_newer_than_the_service_is_refused(empty_app: Flask) -> None:
+    init(empty_app)
+    with empty_app.app_context():
+        version = text("UPDATE order_statuses_version SET version_num = '9999'")
+        db.session.execute(version)
+        db.session.commit()
+
+    refused = init(empty_app)
+
+    assert refused.exit_code == 1
+    assert "newer" in refused.stderr
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_database_that_was_never_initialised_is_503(
+    empty_app: Flask, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    answer = empty_app.test_client().open("/api/2.0/statuses", method=method)
+
+    assert (answer.status_code, answer.json) == (503, NOT_SET_UP)
+    assert "flask order-statuses init" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_catalogue_without_its_row_is_503(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    with app.app_context():
+        db.session.query(Catalogue).delete()
+        db.session.commit()
+
+    answer = client.open("/api/2.0/statuses/1", method=method, data="description=x")
+
+    assert (answer.status_code, answer.json) == (503, NOT_SET_UP)
+    assert "flask order-statuses init" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        (Status, {"type": "O", "status": "P", "is_default": "N", "params": {}}),
+        (Status, {"type": "O", "status": "A", "is_default": "X", "params": {}}),
+        (Status, {"type": None, "status": "A", "is_default": "N", "params": {}}),
+        (StatusText, {"status_id": 99, "lang_code": "en"}),
+        (StatusText, {"status_id": 1, "lang_code": "en"}),
+        (StoreText, {"status_id": 1, "store_id": 99, "lang_code": "en"}),
+        (User, {"email": "one@shop.example", "is_active": True}),
+        (User, {"email": "new@shop.example", "is_active": True, "store_id": 99}),
+        (Key, {"key_hash": "x", "user_id": 99}),
+        (Catalogue, {"catalogue_id": 2, "token": "x"}),
+    ],
+)
+def test_database_itself_refuses_what_does_not_fit(
+    app: Flask, table: type[Base], values: dict[str, Any]
+) -> None:
+    with app.app_context(), pytest.raises(IntegrityError):
+        db.session.execute(insert(table).values(values))
+
+
+def test_store_with_users_is_not_deleted(app: Flask) -> None:
+    with app.app_context(), pytest.raises(IntegrityError):
+        db.session.execute(db.delete(Store))
+
+
+def test_connections_wait_for_writers_and_survive_crashes(app: Flask) -> None:
+    pragmas = {
+        "journal_mode": "wal",
+        "synchronous": 2,  # FULL
+        "foreign_keys": 1,
+        "busy_timeout": 15000,
+    }
+    with app.app_context(), db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in pragmas
+            }
+            assert found == pragmas
+        else:
+            shown = connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+            assert shown == "on"
+
+
+READS = [
+    "/statuses",
+    "/statuses?type=G&lang_code=ru",
+    "/statuses/1",
+    "/stores/1/statuses",
+    "/stores/1/statuses/1",
+    "/stores",
+    "/stores/1",
+]
+
+
+@pytest.mark.parametrize("address", READS)
+def test_read_is_at_most_three_statements(
+    app: Flask, client: FlaskClient, address: str
+) -> None:
+    with statements_of(app) as statements:
+        assert client.get(f"/api/2.0{address}").status_code == 200
+
+    assert len(statements) <= 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"description": "x"}, {"is_default": "N"}, {"params": {"color": "#000000"}}],
+)
+def test_update_of_a_field_is_at_most_five_statements(
+    app: Flask, client: FlaskClient, change: dict[str, Any]
+) -> None:
+    with statements_of(app) as statements:
+        client.put("/api/2.0/statuses/2", json=change)
+
+    assert len(statements) <= 5
+
+
+def test_update_does_not_rewrite_what_did_not_change(
+    app: Flask, client: FlaskClient
+) -> None:
+    with statements_of(app) as statements:
+        client.put("/api/2.0/statuses/2", json={"description": "x", "is_default": "Y"})
+
+    written = [s.split()[1] for s in statements if s.startswith("UPDATE")]
+    assert written == ["order_statuses_catalogue", "order_statuses_text"]
+
+
+def test_every_write_takes_the_lock_and_renews_the_token(
+    app: Flask, client: FlaskClient
+) -> None:
+    def token() -> str | None:
+        with app.app_context():
+            return db.session.scalar(select(Catalogue.token))
+
+    tokens = [token()]
+    for method, address in [
+        ("POST", "/statuses"),
+        ("PUT", "/statuses/1"),
+        ("PUT", "/stores/1/statuses/1"),
+        ("DELETE", "/statuses/3"),
+    ]:
+        with statements_of(app) as statements:
+            client.open(
+                f"/api/2.0{address}", method=method, data="description=x&email_subj=x"
+            )
+        assert statements[1].startswith("UPDATE order_statuses_catalogue")
+        tokens.append(token())
+
+    assert len(set(tokens)) == 5
+
+
+def test_refused_write_leaves_no_trace(app: Flask, client: FlaskClient) -> None:
+    def everything() -> list[Any]:
+        with app.app_context(), db.engine.connect() as connection:
+            tables = Base.metadata.sorted_tables
+            return [connection.execute(select(table)).all() for table in tables]
+
+    before = everything()
+
+    client.post("/api/2.0/statuses", json={"description": ""})
+    client.put("/api/2.0/statuses/1", json={"description": "x", "type": 1, "params": 1})
+    client.put("/api/2.0/stores/1/statuses/1", json={"email_subj": "x\n"})
+    client.delete("/api/2.0/statuses/1")
+
+    assert everything() == before
