@@ -1,0 +1,76 @@
+"""The service as it runs in production: a real gunicorn, in processes of its own."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 30  # to start, and to stop
+LISTENING = re.compile(r"Listening at: (http://\S+)")
+
+
+@contextmanager
+def gunicorn(database_url: str, workers: int = 1, **settings: str) -> Iterator[str]:
+    """Serve *database_url* on a free port; yield the server's URL, without a path.
+
+    *settings* are environment variables.
+    """
+    # Port 0: the system gives a free one, and the log says which.
+    options = ["--bind=127.0.0.1:0", f"--workers={workers}"]
+    environment = os.environ | settings | {"DATABASE_URL": database_url}
+    with (
+        NamedTemporaryFile(suffix=".log") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", *options, "wsgi:app"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        ) as server,
+    ):
+        try:
+            yield wait_for(server, Path(log.name))
+        finally:
+            stop(server)
+
+
+def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the URL of *server* as soon as it answers.
+
+    :raise RuntimeError: with its log, if it never does
+    """
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        listening = LISTENING.search(log.read_text())
+        if listening and answers(listening[1]):
+            return listening[1]
+        time.sleep(0.05)
+    raise RuntimeError(f"gunicorn did not start:\n{log.read_text()}")
+
+
+def answers(url: str) -> bool:
+    """Say whether there is any answer at *url*, an error included."""
+    try:
+        urlopen(url, timeout=SECONDS).close()  # noqa: S310 - our own server
+    except HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """End *server* as an operator would, and the hard way if that takes too long."""
+    server.terminate()
+    try:
+        server.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
