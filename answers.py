@@ -1,14 +1,36 @@
-"""Answers as JSON, lists among them."""
+"""Answers as JSON, lists among them: remembered, negotiated, conditional."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from hashlib import blake2b
+from threading import Lock
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlencode
 
-from flask import Blueprint, Response, g, request
-from werkzeug.exceptions import NotAcceptable
+from cachetools import TTLCache
+from flask import Blueprint, Response, current_app, g, request
+from flask.globals import request_ctx
+from werkzeug.exceptions import (
+    HTTPException,
+    NotAcceptable,
+    PreconditionFailed,
+    PreconditionRequired,
+)
+from werkzeug.routing import MapAdapter
 
-from order_statuses import errors
+from order_statuses import errors, models
+from order_statuses.auth import caller
+from order_statuses.bodies import Sent
+
+READS = {"GET", "HEAD"}
+CONDITIONS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
+CHANGED = "It is not what you have seen; GET it again."
+CACHING = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Authorization, Cookie, Accept",
+}
 
 
 class Resource(Blueprint):
@@ -73,12 +95,132 @@ def links(page: int, last: int) -> str:
     )
 
 
-def negotiate(response: Response) -> Response:
-    """Put a 406 in the place of an answer whose media type *Accept* rules out."""
-    refusable = response.status_code in {200, 304, 400}
-    if request.method not in {"GET", "HEAD"} or not refusable or accepts_json():
+class Remembered(NamedTuple):
+    """What makes an answer again."""
+
+    body: bytes
+    headers: list[tuple[str, str]]
+
+
+def size_of(answer: Remembered) -> int:
+    # With about what Python needs beside the body, which bounds the number as well.
+    return len(answer.body) + 2000
+
+
+class Memory:
+    """The answers that one application gave in the last *seconds*, in *size* bytes.
+
+    Each stands under the catalogue's token as it was then, so that none is ever stale;
+    the time is for rows that somebody changes by hand.
+    """
+
+    def __init__(self, size: int = 32 * 1024 * 1024, seconds: float = 60) -> None:
+        self.lock = Lock()
+        self.answers: TTLCache[Hashable, Remembered] = TTLCache(
+            size, seconds, getsizeof=size_of
+        )
+
+    def get(self, key: Hashable) -> Remembered | None:
+        with self.lock:
+            return self.answers.get(key)
+
+    def keep(self, key: Hashable, answer: Remembered) -> None:
+        with self.lock, suppress(ValueError):  # it alone is larger than the memory
+            self.answers[key] = answer
+
+
+def recall() -> Response | None:
+    """Return what the same GET was answered before, if that still holds."""
+    if request.method not in READS:
+        return None
+    if not g.order_statuses_tokens:  # the host identified the caller
+        models.read_token()
+    remembered = memory().get(memory_key())
+    return remembered and Response(remembered.body, headers=remembered.headers)
+
+
+def finish(response: Response) -> Response:
+    """Complete the answer to a GET: negotiated, remembered, conditional."""
+    if request.method not in READS or response.status_code not in {200, 400}:
         return response
-    return errors.as_json(NotAcceptable("The answer is JSON; accept application/json."))
+    if not accepts_json():
+        return errors.as_json(NotAcceptable("It is JSON; accept application/json."))
+    if response.status_code == 200:
+        if "ETag" not in response.headers:
+            remember(response)
+        if CONDITIONS & request.environ.keys():
+            return conditional(response)
+    return response
+
+
+def remember(response: Response) -> None:
+    """Say how the answer may be kept, and keep it."""
+    headers = {**CACHING, "ETag": f'"{etag_of(response)}"'}
+    response.headers.extend(headers)
+    # Two tokens: somebody wrote while the answer was made. It is right, but of which?
+    if len(g.order_statuses_tokens) == 1:
+        answer = Remembered(response.get_data(), list(response.headers))
+        memory().keep(memory_key(), answer)
+
+
+def conditional(response: Response) -> Response:
+    """Return 304 for what the client has, or 412 for what it does not want."""
+    etag = response.get_etag()[0] or ""
+    if request.if_match and etag not in request.if_match:
+        return errors.as_json(PreconditionFailed(CHANGED))
+    if request.if_none_match.contains_weak(etag):
+        response.status_code = 304
+    return response
+
+
+def check_preconditions(sent: Sent | None = None) -> None:
+    """Let a write go on if its conditions hold for a GET of the same address now.
+
+    :raise 428: a condition is required, and there is none
+    :raise 412: what is there is not what the client has seen (RFC 9110 §13)
+    """
+    required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
+    if not (required or CONDITIONS & request.environ.keys()):
+        return
+    etag = etag_of(cast("Callable[[], Response]", view_of("GET"))())  # 404 goes first
+    if sent:
+        sent.check()
+    if required and not request.if_match:
+        raise PreconditionRequired("Send If-Match with the ETag that a GET gives.")
+    if (request.if_match and etag not in request.if_match) or (
+        request.if_none_match.contains_weak(etag)
+    ):
+        raise PreconditionFailed(CHANGED)
+
+
+def view_of(method: str) -> Callable[[], Any] | None:
+    """Return what answers *method* at this address, unless that is the catch-all."""
+    adapter = cast(MapAdapter, request_ctx.url_adapter)
+    try:
+        endpoint, arguments = adapter.match(method=method)
+    except HTTPException:
+        return None
+    if endpoint.endswith(".elsewhere"):
+        return None
+    view = current_app.ensure_sync(current_app.view_functions[endpoint])
+    return partial(view, **arguments)
+
+
+def etag_of(response: Response) -> str:
+    return blake2b(response.get_data(), digest_size=16).hexdigest()
+
+
+def memory() -> Memory:
+    of_app: Memory = current_app.extensions["order_statuses_memory"]
+    return of_app
+
+
+def memory_key() -> Hashable:
+    """Return all that an answer depends on."""
+    (token,) = g.order_statuses_tokens
+    environ = request.environ
+    address = [environ.get(k) for k in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")]
+    return token, caller().store_id, request.endpoint, *address
 
 
 def accepts_json() -> bool:

@@ -1,14 +1,10 @@
 """The blueprint: the resources, and the guard and the errors around them."""
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, g, request
 from flask.blueprints import BlueprintSetupState
-from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 from sqlalchemy.exc import (
@@ -25,7 +21,6 @@ from werkzeug.exceptions import (
     NotFound,
     ServiceUnavailable,
 )
-from werkzeug.routing import MapAdapter
 
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
 
@@ -47,12 +42,14 @@ def create_blueprint(
     bp = answers.Resource(name, __name__)
 
     @bp.before_request
-    def admit() -> None:
+    def admit() -> Response | None:
         g.order_statuses_list_form = list_form
+        g.order_statuses_tokens = set()
         auth.admit()
+        return answers.recall()
 
     bp.record(prepare)
-    bp.after_request(answers.negotiate)
+    bp.after_request(answers.finish)
     bp.register_error_handler(HTTPException, errors.as_json)
     bp.register_error_handler(ValidationError, errors.from_validation)
     for failure in (OperationalError, InterfaceError, ProgrammingError, TimeoutError):
@@ -69,6 +66,7 @@ def prepare(state: BlueprintSetupState) -> None:
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
     config.complete(state.app.config, config.SETTINGS)
+    state.app.extensions.setdefault("order_statuses_memory", answers.Memory())
     state.app.cli.add_command(cli.commands)
 
 
@@ -78,29 +76,16 @@ def elsewhere(address: str = "") -> ResponseReturnValue:
     :raise 404: there is nothing at this address, or no such status or store
     :raise 405: with the methods that there are
     """
-    allowed = [method for method in METHODS if find_view(method)]
+    allowed = [method for method in METHODS if answers.view_of(method)]
     if not allowed:
         raise NotFound("There is nothing at this address.")
-    if view := find_view("GET"):
+    if view := answers.view_of("GET"):
         with suppress(BadRequest):
             view()  # 404 goes before 405
     allowed.append("OPTIONS")
     if request.method == "OPTIONS":
         return answers.no_content({"Allow": ", ".join(allowed)})
     raise MethodNotAllowed(allowed, f"Use one of {', '.join(allowed)}.")
-
-
-def find_view(method: str) -> Callable[[], Any] | None:
-    """Return what answers *method* at this address, unless that is *elsewhere*."""
-    adapter = cast(MapAdapter, request_ctx.url_adapter)
-    try:
-        endpoint, arguments = adapter.match(method=method)
-    except HTTPException:
-        return None
-    view = current_app.view_functions[endpoint]
-    if view is elsewhere:
-        return None
-    return partial(current_app.ensure_sync(view), **arguments)
 
 
 def unavailable(error: SQLAlchemyError) -> Response:

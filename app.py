@@ -51,9 +51,13 @@ def connect(app: Flask) -> None:
     options = config.ENGINE_OPTIONS[url.get_backend_name()]
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db = SQLAlchemy(app)
-    if is_embedded(app):
-        with app.app_context():
+    with app.app_context():
+        if is_embedded(app):
             event.listen(db.engine, "connect", set_pragmas)
+            reader = db.engine
+        else:  # one statement needs no BEGIN, which is a round trip
+            reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
+        app.extensions["order_statuses_reader"] = reader
 
 
 def is_embedded(app: Flask) -> bool:

@@ -12,7 +12,7 @@ from flask import Request, current_app, g, request
 from sqlalchemy import bindparam, select
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from order_statuses.models import Catalogue, Key, User, db, not_initialised
+from order_statuses.models import Catalogue, Key, User, db, read
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -114,20 +114,17 @@ def identify_user() -> Caller | None:
     :raise 503: the catalogue was never initialised
     """
     email, key = credentials(request.headers.get("Authorization", ""))
-    rows = db.session.execute(USER_AND_KEYS, {"email": email}).all()
-    if not rows:  # the catalogue's own row is always there, even without users
-        raise not_initialised()
     sent = key_hash(key)
-    for stored, store_id in rows:
+    for _, stored, store_id in read(USER_AND_KEYS, {"email": email}):
         if hmac.compare_digest(sent, stored or ""):
             return Caller(email, store_id)
     warn_without_users()
     return None
 
 
-# One statement, which also tells whether the catalogue is there.
+# One statement for all that a remembered answer needs, the token included.
 USER_AND_KEYS = (
-    select(Key.key_hash, User.store_id)
+    select(Catalogue.token, Key.key_hash, User.store_id)
     .select_from(Catalogue)
     .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
     .outerjoin(Key, Key.user_id == User.user_id)

@@ -39,6 +39,19 @@ class Sent(NamedTuple):
     content_encoding: str
     content: bytes | None
 
+    def check(self) -> "tuple[Decoder, dict[str, str], bytes]":
+        """Return what decodes the body, with the Content-Type's options, and the body.
+
+        :raise 413: larger than 1 MiB
+        :raise 415: a Content-Type or Content-Encoding that is not understood
+        """
+        if self.content is None:
+            raise RequestEntityTooLarge(TOO_LARGE)
+        if self.content_encoding.lower() not in {"", "identity"}:
+            raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+        media_type, options = parse_options_header(self.content_type)
+        return find_decoder(media_type.lower()), options, self.content
+
 
 def read(request: Request) -> Sent:
     """Take the whole body from the socket, or at most a little over 1 MiB of it."""
@@ -60,16 +73,11 @@ def decode(sent: Sent) -> Body:
     :raise 415: a Content-Type or Content-Encoding that is not understood
     :raise 400: not what its Content-Type says, or with text that cannot be stored
     """
-    if sent.content is None:
-        raise RequestEntityTooLarge(TOO_LARGE)
-    if sent.content_encoding.lower() not in {"", "identity"}:
-        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    media_type, options = parse_options_header(sent.content_type)
-    decoder = find_decoder(media_type.lower())
+    decoder, options, content = sent.check()
     if options.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
         raise BadRequest("The charset is not UTF-8; encode the body as UTF-8.")
     try:
-        body = decoder(sent.content, options)
+        body = decoder(content, options)
         check_strings(body)
     except UnicodeDecodeError as error:
         raise BadRequest(NOT_UTF8) from error

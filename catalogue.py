@@ -1,17 +1,16 @@
 """Reading: one status, a list, as a store and a language see it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
-    Select,
     and_,
     bindparam,
     func,
     select,
+    true,
 )
 from sqlalchemy.orm import aliased
 from werkzeug.exceptions import NotFound
@@ -20,17 +19,15 @@ from order_statuses import config
 from order_statuses.models import (
     TEXTS,
     Catalogue,
+    Query,
     Status,
     StatusText,
     Store,
     StoreText,
-    db,
-    get_or_404,
     id_or_404,
-    not_initialised,
+    read,
 )
 
-Query = Select[*tuple[Any, ...]]
 Texts = type[StatusText] | type[StoreText]
 
 
@@ -70,7 +67,7 @@ def list_statuses(
     """Return all statuses of a type, as a language and a store see them."""
     if type_ not in config.types():
         return []
-    return read(OF_A_TYPE, {"type": type_}, lang_code, store_id)
+    return read_statuses(OF_A_TYPE, {"type": type_}, lang_code, store_id)
 
 
 def get_status_or_404(
@@ -78,24 +75,18 @@ def get_status_or_404(
 ) -> OrderStatus:
     """Return one status, as a language and a store see it."""
     key = {"status_id": id_or_404(status_id, "status")}
-    found = read(ONE, key, lang_code, store_id)
+    found = read_statuses(ONE, key, lang_code, store_id)
     if not found:
         raise NotFound("There is no such status.")
     return found[0]
 
 
-def read(
-    query: Query,
-    key: dict[str, Any],
-    lang_code: str | None,
-    store_id: int | None,
+def read_statuses(
+    query: Query, key: dict[str, Any], lang_code: str | None, store_id: int | None
 ) -> list[OrderStatus]:
-    """Run one of the two queries at the end of this module."""
+    """Run one of the queries for statuses at the end of this module."""
     asked = known_language(lang_code)
     seen = {"asked": asked, "default": config.languages()[0], "store_id": store_id}
-    rows: Sequence[Any] = db.session.execute(query, {**key, **seen}).all()
-    if not rows:  # the catalogue's own row is always there, even without statuses
-        raise not_initialised()
     return [
         OrderStatus(
             str(row.status_id),
@@ -108,26 +99,27 @@ def read(
             asked,
             row.params,
         )
-        for row in rows
+        for row in read(query, {**key, **seen})
         if row.status_id is not None
     ]
 
 
 def list_stores(store_id: int | None = None) -> list[Storefront]:
     """Return all storefronts, or the one with this id alone."""
-    query = select(Store).order_by(Store.store_id)
-    if store_id is not None:
-        query = query.where(Store.store_id == store_id)
-    return [storefront(store) for store in db.session.scalars(query)]
+    rows = read(STORES if store_id is None else STORE, {"store_id": store_id})
+    return [
+        Storefront(str(row.store_id), row.name)
+        for row in rows
+        if row.store_id is not None
+    ]
 
 
 def get_store_or_404(store_id: str) -> Storefront:
     """Return one storefront."""
-    return storefront(get_or_404(Store, store_id))
-
-
-def storefront(store: Store) -> Storefront:
-    return Storefront(str(store.store_id), store.name)
+    found = list_stores(id_or_404(store_id, "store"))
+    if not found:
+        raise NotFound("There is no such store.")
+    return found[0]
 
 
 def texts_of(model: Texts, lang_code: str) -> tuple[Texts, ColumnElement[bool]]:
@@ -191,3 +183,11 @@ def reading(condition: ColumnElement[bool]) -> Query:
 
 OF_A_TYPE = reading(Status.type == bindparam("type"))
 ONE = reading(Status.status_id == bindparam("status_id"))
+
+EVERY_STORE = select(Catalogue.token, Store.store_id, Store.name).order_by(
+    Store.store_id
+)
+STORES = EVERY_STORE.outerjoin_from(Catalogue, Store, true())
+STORE = EVERY_STORE.outerjoin_from(
+    Catalogue, Store, Store.store_id == bindparam("store_id")
+)

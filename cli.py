@@ -133,15 +133,20 @@ def initialise() -> None:
 def alone() -> Iterator[Connection]:
     """Begin a transaction that waits for its like, and commit it at the end."""
     with db.engine.connect() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.detach()
-            # A migration that rebuilds a table must not empty others by cascade.
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
+        if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-        yield connection
-        connection.commit()
+            yield connection
+            connection.commit()
+            return
+        # A migration that rebuilds a table must not empty others by cascade.
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
 
 
 def upgrade(connection: Connection) -> None:

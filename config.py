@@ -71,6 +71,7 @@ SETTINGS = {
     "ORDER_STATUSES_TYPES": Setting(
         "O,G", "distinct capital letters such as O,G", codes("[A-Z]")
     ),
+    "ORDER_STATUSES_REQUIRE_IF_MATCH": Setting("no", "yes or no", switch),
 }
 
 # Of the standalone service alone.
@@ -90,7 +91,6 @@ ENGINE_OPTIONS: dict[str, dict[str, Any]] = {
     "sqlite": {"connect_args": {"timeout": 15, "isolation_level": "IMMEDIATE"}},
     "postgresql": {
         "connect_args": {"connect_timeout": 2, "options": "-c synchronous_commit=on"},
-        "pool_pre_ping": True,
     },
 }
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")

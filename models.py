@@ -4,28 +4,36 @@ import logging
 import re
 import secrets
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from flask import current_app
+from flask import current_app, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
-    CursorResult,
+    Connection,
     ForeignKey,
     Integer,
     MetaData,
+    Select,
     String,
     Text,
     UniqueConstraint,
+    event,
     select,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    object_session,
+)
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
 
@@ -46,6 +54,7 @@ logger = logging.getLogger(__name__)
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
+Query = Select[*tuple[Any, ...]]
 Row = TypeVar("Row", "Status", "Store")
 
 
@@ -154,6 +163,38 @@ class Key(Base):
     )
 
 
+def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    """Run a query that begins with the catalogue's token, and note the token.
+
+    :raise 503: the catalogue was never initialised
+    """
+    rows = fetch(query, parameters)
+    if not rows:  # the catalogue's own row is always there, whatever is joined to it
+        raise not_initialised()
+    g.setdefault("order_statuses_tokens", set()).add(rows[0][0])
+    return rows
+
+
+def fetch(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    # The service's own engine costs a third of a session; a host's session sees what
+    # the host has changed in it, and its tests may have bound it to anything.
+    reader = current_app.extensions.get("order_statuses_reader")
+    if reader is None or db.session.registry.has():
+        return db.session.execute(query, parameters).all()
+    with reader.connect() as connection:
+        rows: Sequence[Any] = connection.execute(query, parameters).all()
+        return rows
+
+
+def read_token() -> str:
+    """Return the catalogue's token as it stands."""
+    token: str = read(TOKEN, {})[0][0]
+    return token
+
+
+TOKEN = select(Catalogue.token)
+
+
 @contextmanager
 def writing() -> Iterator[None]:
     """Hold the catalogue's one lock, and commit at the end or roll back.
@@ -173,16 +214,42 @@ def writing() -> Iterator[None]:
 
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
-    renewal = update(Catalogue).values(token=new_token())
-    options = {"synchronize_session": False}
-    renewed = db.session.execute(renewal, execution_options=options)
-    if cast(CursorResult[Any], renewed).rowcount == 0:
+    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
+    session: Session = db.session() if callable(db.session) else db.session
+    if renew_token(session.connection(bind_arguments={"mapper": Catalogue})) == 0:
         raise not_initialised()
+    session.info["order_statuses_renewed_in"] = innermost_transaction(session)
+
+
+def renew_token(connection: Connection) -> int:
+    """Give the catalogue a new token; return the number of catalogues, 1 or 0."""
+    return connection.execute(update(Catalogue).values(token=new_token())).rowcount
 
 
 def new_token() -> str:
     # Random: a counter would repeat after a restore.
     return secrets.token_hex(16)
+
+
+@event.listens_for(Base, "before_insert", propagate=True)
+@event.listens_for(Base, "before_update", propagate=True)
+@event.listens_for(Base, "before_delete", propagate=True)
+def renew_token_of_host(_: Any, connection: Connection, changed: Base) -> None:
+    """Renew the token once a transaction when a host changes what a GET shows."""
+    session = cast(Session, object_session(changed))
+    transaction = innermost_transaction(session)
+    renewed_in = session.info.get("order_statuses_renewed_in")
+    if (
+        not isinstance(changed, User | Key | Catalogue)
+        and renewed_in is not transaction
+    ):
+        renew_token(connection)
+        session.info["order_statuses_renewed_in"] = transaction
+
+
+def innermost_transaction(session: Session) -> object:
+    # A savepoint that is rolled back takes its renewal along.
+    return session.get_nested_transaction() or session.get_transaction()
 
 
 def not_initialised() -> ServiceUnavailable:

@@ -4,7 +4,13 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from order_statuses import bodies, catalogue, config, models
-from order_statuses.answers import Resource, as_json, as_list, no_content
+from order_statuses.answers import (
+    Resource,
+    as_json,
+    as_list,
+    check_preconditions,
+    no_content,
+)
 from order_statuses.auth import caller
 from order_statuses.models import Status
 from order_statuses.schemas import (
@@ -60,6 +66,7 @@ def update(status_id: str) -> ResponseReturnValue:
     """Change the fields that were sent, and only those."""
     sent = bodies.read(request)  # before the lock: a slow sender must not hold it
     with models.writing():
+        check_preconditions(sent)
         status = models.get_or_404(Status, status_id)
         changes = changes_schema.load(bodies.decode(sent))
         models.change_status(status, write_query.load(request.args) | changes)
@@ -70,5 +77,6 @@ def update(status_id: str) -> ResponseReturnValue:
 def delete(status_id: str) -> ResponseReturnValue:
     """Delete a status and its texts everywhere, unless it is built in."""
     with models.writing():
+        check_preconditions()
         models.delete_status(models.get_or_404(Status, status_id))
     return no_content()

@@ -4,7 +4,7 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from order_statuses import bodies, catalogue, models
-from order_statuses.answers import Resource, as_json, as_list
+from order_statuses.answers import Resource, as_json, as_list, check_preconditions
 from order_statuses.auth import caller
 from order_statuses.models import Status, Store
 from order_statuses.schemas import (
@@ -39,19 +39,19 @@ def show(store_id: str) -> ResponseReturnValue:
 @bp.get("/stores/<store_id>/statuses")
 def statuses(store_id: str) -> ResponseReturnValue:
     """List the statuses of a type as a storefront sees them."""
-    store = models.get_or_404(Store, store_id)
+    catalogue.get_store_or_404(store_id)
     query = statuses_query.load(request.args)
-    found = catalogue.list_statuses(query["type"], query["lang_code"], store.store_id)
+    found = catalogue.list_statuses(query["type"], query["lang_code"], int(store_id))
     return as_list("statuses", found, query)
 
 
 @bp.get("/stores/<store_id>/statuses/<status_id>")
 def show_status(store_id: str, status_id: str) -> ResponseReturnValue:
     """Read one status as a storefront sees it."""
-    store = models.get_or_404(Store, store_id)
+    catalogue.get_store_or_404(store_id)
     query = status_query.load(request.args)
     return as_json(
-        catalogue.get_status_or_404(status_id, query["lang_code"], store.store_id)
+        catalogue.get_status_or_404(status_id, query["lang_code"], int(store_id))
     )
 
 
@@ -60,6 +60,7 @@ def update_status(store_id: str, status_id: str) -> ResponseReturnValue:
     """Set a status's e-mail texts in one storefront."""
     sent = bodies.read(request)  # before the lock: a slow sender must not hold it
     with models.writing():
+        check_preconditions(sent)
         store = models.get_or_404(Store, store_id)
         status = models.get_or_404(Status, status_id)
         texts = store_texts_schema.load(bodies.decode(sent))

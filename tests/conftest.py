@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Table, delete, insert, select, text, update
+from sqlalchemy import Connection, Table, delete, event, insert, select, text, update
 
 from order_statuses import cli
 from order_statuses.app import create_app
@@ -215,3 +215,18 @@ def bound_client(app: Flask) -> FlaskClient:
 def stranger(app: Flask) -> FlaskClient:
     """Someone without credentials."""
     return app.test_client()
+
+
+@contextmanager
+def statements_of(app: Flask) -> Iterator[list[str]]:
+    """Collect the statements that *app* sends to its database."""
+    sent: list[str] = []
+
+    def collect(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", collect)
+    yield sent
+    event.remove(engine, "before_cursor_execute", collect)

@@ -39,7 +39,7 @@ def test_what_one_process_writes_the_other_reads(
     two_servers: list[httpx.Client],
 ) -> None:
     writer, reader = two_servers
-    for number in range(50):
+    for number in range(1000):
         text = f"Number {number}"
         writer.put("/statuses/2", json={"description": text}).raise_for_status()
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from order_statuses import cli
@@ -27,7 +26,7 @@ from order_statuses.models import (
     db,
     writing,
 )
-from order_statuses.tests.conftest import service
+from order_statuses.tests.conftest import service, statements_of
 
 NOT_SET_UP = {
     "message": "Service Unavailable: The database is not set up yet.",
@@ -40,21 +39,6 @@ def empty_app(empty_database: str) -> Iterator[Flask]:
     """The service on a database that was never initialised."""
     with service(empty_database) as app:
         yield app
-
-
-@contextmanager
-def statements_of(app: Flask) -> Iterator[list[str]]:
-    """Collect the statements that *app* sends to its database."""
-    sent: list[str] = []
-
-    def collect(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    with app.app_context():
-        engine = db.engine
-    event.listen(engine, "before_cursor_execute", collect)
-    yield sent
-    event.remove(engine, "before_cursor_execute", collect)
 
 
 def init(app: Flask) -> Any:

@@ -1,0 +1,167 @@
+"""Conditional requests: ETag, If-None-Match, If-Match (RFC 9110 §13)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+
+BACKORDERED = "/api/2.0/statuses/3"
+IN_STORE = "/api/2.0/stores/1/statuses/3"
+OTHER = '"of something else"'
+
+
+def etag(client: FlaskClient, address: str = BACKORDERED) -> str:
+    return client.get(address).headers["ETag"]
+
+
+def test_answer_may_be_kept_but_is_asked_for_again(client: FlaskClient) -> None:
+    headers = client.get(BACKORDERED).headers
+
+    assert headers["ETag"].startswith('"')
+    assert headers["Cache-Control"] == "private, no-cache"
+    assert headers["Vary"] == "Authorization, Cookie, Accept"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("pattern", ["{}", "W/{}", "*", OTHER + ", {}"])
+def test_what_the_client_has_is_not_sent_again(
+    client: FlaskClient, method: str, pattern: str
+) -> None:
+    known = etag(client)
+
+    answer = client.open(
+        BACKORDERED, method=method, headers={"If-None-Match": pattern.format(known)}
+    )
+
+    assert (answer.status_code, answer.data) == (304, b"")
+    assert answer.headers["ETag"] == known
+    assert answer.headers["Vary"] == "Authorization, Cookie, Accept"
+
+
+def test_what_the_client_has_not_is_sent(client: FlaskClient) -> None:
+    answer = client.get(BACKORDERED, headers={"If-None-Match": OTHER})
+
+    assert answer.status_code == 200
+
+
+def test_reading_under_a_condition(client: FlaskClient) -> None:
+    right = client.get(BACKORDERED, headers={"If-Match": etag(client)})
+    wrong: Any = client.get(BACKORDERED, headers={"If-Match": OTHER})
+
+    assert right.status_code == 200
+    assert (wrong.status_code, wrong.json["status"]) == (412, 412)
+
+
+WRITES = [
+    ("PUT", BACKORDERED, {"data": "description=x"}),
+    ("DELETE", BACKORDERED, {}),
+    ("PUT", IN_STORE, {"data": "email_subj=x"}),
+]
+
+
+@pytest.mark.parametrize("pattern", ["{}", "*", OTHER + ", {}"])
+@pytest.mark.parametrize(("method", "address", "body"), WRITES)
+def test_write_goes_on_if_nothing_has_changed(
+    client: FlaskClient, method: str, address: str, body: Any, pattern: str
+) -> None:
+    headers = {"If-Match": pattern.format(etag(client, address))}
+
+    answer = client.open(address, method=method, headers=headers, **body)
+
+    assert answer.status_code in {200, 204}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("If-Match", OTHER),
+        ("If-Match", "W/{}"),
+        ("If-None-Match", "{}"),
+        ("If-None-Match", "*"),
+    ],
+)
+@pytest.mark.parametrize(("method", "address", "body"), WRITES)
+def test_write_stops_if_something_has_changed(
+    client: FlaskClient, method: str, address: str, body: Any, header: tuple[str, str]
+) -> None:
+    name, pattern = header
+    before = client.get(address)
+
+    refused: Any = client.open(
+        address,
+        method=method,
+        headers={name: pattern.format(before.headers["ETag"])},
+        **body,
+    )
+
+    assert (refused.status_code, refused.json["status"]) == (412, 412)
+    assert client.get(address).data == before.data
+
+
+def test_integrators_do_not_overwrite_each_other(client: FlaskClient) -> None:
+    seen = {"If-Match": etag(client)}
+
+    first = client.put(BACKORDERED, json={"description": "First"}, headers=seen)
+    second = client.put(BACKORDERED, json={"description": "Second"}, headers=seen)
+
+    assert (first.status_code, second.status_code) == (200, 412)
+
+
+def test_condition_is_about_the_language_of_the_query(client: FlaskClient) -> None:
+    russian = f"{BACKORDERED}?lang_code=ru"
+    seen = {"If-Match": etag(client, russian)}
+    client.put(BACKORDERED, json={"description": "In English"})
+
+    assert (
+        client.put(russian, json={"description": "x"}, headers=seen).status_code == 200
+    )
+    assert (
+        client.put(russian, json={"description": "y"}, headers=seen).status_code == 412
+    )
+
+
+def test_404_and_415_go_before_412_and_it_before_400(client: FlaskClient) -> None:
+    headers = {"If-Match": OTHER}
+
+    def status_code(address: str, **sent: Any) -> int:
+        return client.put(address, headers=headers, **sent).status_code
+
+    assert status_code("/api/2.0/statuses/99", data="x") == 404
+    assert status_code(BACKORDERED, data="x", content_type="image/png") == 415
+    assert status_code(BACKORDERED, json={"description": ""}) == 412
+
+
+@pytest.fixture
+def strict_client(database: str) -> Iterator[FlaskClient]:
+    """A client of a service that wants If-Match."""
+    with service(database, ORDER_STATUSES_REQUIRE_IF_MATCH="yes") as app:
+        yield client_of(app, ADMINISTRATOR)
+
+
+@pytest.mark.parametrize(("method", "address", "body"), WRITES)
+def test_condition_may_be_required(
+    strict_client: FlaskClient, method: str, address: str, body: Any
+) -> None:
+    headers = {"If-Match": etag(strict_client, address)}
+
+    without = strict_client.open(address, method=method, **body)
+    under_it = strict_client.open(address, method=method, headers=headers, **body)
+
+    assert (without.status_code, (without.json or {})["status"]) == (428, 428)
+    assert under_it.status_code in {200, 204}
+
+
+def test_required_condition_comes_after_404_and_before_400(
+    strict_client: FlaskClient,
+) -> None:
+    assert strict_client.delete("/api/2.0/statuses/99").status_code == 404
+    assert strict_client.put(BACKORDERED, json={}).status_code == 428
+    assert strict_client.post("/api/2.0/statuses", json={}).status_code == 400
+
+
+def test_errors_have_no_etag(app: Flask, client: FlaskClient) -> None:
+    assert "ETag" not in client.get("/api/2.0/statuses/99").headers
