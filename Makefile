@@ -3,7 +3,7 @@ PORT ?= 5000
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run install test test-slow check format clean
+.PHONY: run install test test-slow bench check format clean
 
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
@@ -15,6 +15,10 @@ test: .venv/developed
 
 test-slow: .venv/developed
 	$(BIN)/pytest -m slow
+
+bench: .venv/developed
+	$(BIN)/pytest -q --benchmark-max-time=0.5 --benchmark-quiet tests/bench.py
+	cat build/bench.md
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

@@ -40,6 +40,8 @@ numbers = count()
 class Databases(Protocol):
     """Databases of one kind, each a URL."""
 
+    kind: str
+
     def create(self, template: str | None = None) -> str:
         """Make an empty database, or a copy of another."""
 
@@ -48,6 +50,8 @@ class Databases(Protocol):
 
 
 class SqliteDatabases:
+    kind = "SQLite"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
@@ -63,6 +67,8 @@ class SqliteDatabases:
 
 
 class PostgresDatabases:
+    kind = "PostgreSQL"
+
     def __init__(self, server: str) -> None:
         self.server = server
 

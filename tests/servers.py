@@ -9,12 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
+
+import psutil
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 30  # to start, and to stop
 LISTENING = re.compile(r"Listening at: (http://\S+)")
+
+
+class Server(NamedTuple):
+    """A running gunicorn: its URL without a path, its master process and its log."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
 
 
 @contextmanager
@@ -23,23 +37,32 @@ def gunicorn(database_url: str, workers: int = 1, **settings: str) -> Iterator[s
 
     *settings* are environment variables.
     """
+    with serving(database_url, workers, **settings) as server:
+        yield server.url
+
+
+@contextmanager
+def serving(
+    database_url: str, workers: int = 1, application: str = "wsgi:app", **settings: str
+) -> Iterator[Server]:
+    """Do what *gunicorn* does, for those who look at the server itself."""
     # Port 0: the system gives a free one, and the log says which.
     options = ["--bind=127.0.0.1:0", f"--workers={workers}"]
     environment = os.environ | settings | {"DATABASE_URL": database_url}
     with (
         NamedTemporaryFile(suffix=".log") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *options, "wsgi:app"],
+            [sys.executable, "-m", "gunicorn", *options, application],
             cwd=ROOT,
             env=environment,
             stdout=log,
             stderr=log,
-        ) as server,
+        ) as process,
     ):
         try:
-            yield wait_for(server, Path(log.name))
+            yield Server(wait_for(process, Path(log.name)), process, Path(log.name))
         finally:
-            stop(server)
+            stop(process)
 
 
 def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
