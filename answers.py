@@ -157,10 +157,8 @@ def remember(response: Response) -> None:
     """Say how the answer may be kept, and keep it."""
     headers = {**CACHING, "ETag": f'"{etag_of(response)}"'}
     response.headers.extend(headers)
-    # Two tokens: somebody wrote while the answer was made. It is right, but of which?
-    if len(g.order_statuses_tokens) == 1:
-        answer = Remembered(response.get_data(), list(response.headers))
-        memory().keep(memory_key(), answer)
+    answer = Remembered(response.get_data(), list(response.headers))
+    memory().keep(memory_key(), answer)
 
 
 def conditional(response: Response) -> Response:
@@ -216,11 +214,15 @@ def memory() -> Memory:
 
 
 def memory_key() -> Hashable:
-    """Return all that an answer depends on."""
-    (token,) = g.order_statuses_tokens
+    """Return all that an answer depends on.
+
+    That is one token alone, unless somebody wrote while the answer was made: it is then
+    kept under both, which nobody asks for again.
+    """
     environ = request.environ
     address = [environ.get(k) for k in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")]
-    return token, caller().store_id, request.endpoint, *address
+    tokens = frozenset(g.order_statuses_tokens)
+    return tokens, caller().store_id, request.endpoint, *address
 
 
 def accepts_json() -> bool:
