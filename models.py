@@ -6,10 +6,9 @@ import secrets
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import current_app, g
-from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -37,8 +36,11 @@ from sqlalchemy.orm import (
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
 
+if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
+    from flask_sqlalchemy import SQLAlchemy
+
 # A host has its own SQLAlchemy, and an application takes only one.
-db = cast(SQLAlchemy, LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
+db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 
 ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1

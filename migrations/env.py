@@ -3,7 +3,6 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from order_statuses.app import create_app
 from order_statuses.models import Base, db
 
 
@@ -24,5 +23,7 @@ def migrate(connection: Connection) -> None:
 if connection := context.config.attributes.get("connection"):
     migrate(connection)
 else:  # alembic revision --autogenerate
+    from order_statuses.app import create_app
+
     with create_app().app_context(), db.engine.begin() as connection:
         migrate(connection)
