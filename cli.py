@@ -36,6 +36,17 @@ def init() -> None:
     click.echo("The database is set up.", err=True)
 
 
+@commands.command("load-stock")
+@click.option("--create-tables", is_flag=True, help="Create missing tables first.")
+def load(create_tables: bool) -> None:
+    """Load the stock data into empty tables that a shop made with its own Alembic."""
+    with in_words(), db.engine.connect() as connection, alone(connection):
+        if create_tables:
+            models.Base.metadata.create_all(connection)
+        fill(connection)
+    click.echo("The stock data is loaded.", err=True)
+
+
 @commands.command()
 @click.argument("email")
 @click.option("--store", type=int, help="The one storefront to have access to.")
@@ -80,9 +91,15 @@ def add_store(store_id: int, name: str) -> None:
 @contextmanager
 def changing() -> Iterator[None]:
     """Write to the catalogue, with failures in words for an operator."""
+    with in_words(), models.writing():
+        yield
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Tell an operator in words what a database does not do."""
     try:
-        with models.writing():
-            yield
+        yield
     except ServiceUnavailable as error:
         raise click.ClickException(models.NOT_SET_UP) from error
     except SQLAlchemyError as error:
@@ -121,38 +138,57 @@ def access(user: User) -> str:
 
 def initialise() -> None:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
-    with alone() as connection:
+    with migrating() as connection:
         upgrade(connection)
-        with Session(connection) as session:
-            if session.get(Catalogue, 1) is None:
-                load_stock(session)
-                session.flush()
+        fill(connection)
 
 
 @contextmanager
-def alone() -> Iterator[Connection]:
+def migrating() -> Iterator[Connection]:
+    """Connect for a migration, which waits for its like."""
+    with (
+        db.engine.connect() as connection,
+        foreign_keys_off(connection),
+        alone(connection),
+    ):
+        yield connection
+
+
+@contextmanager
+def foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """Let SQLite rebuild a table without emptying others by cascade."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
     """Begin a transaction that waits for its like, and commit it at the end."""
-    with db.engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-            yield connection
-            connection.commit()
-            return
-        # A migration that rebuilds a table must not empty others by cascade.
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-            connection.commit()
-        finally:
-            connection.rollback()
-            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+    yield
+    connection.commit()
 
 
 def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest migration."""
-    from alembic import command  # here, since no request ever needs it
-    from alembic.util import CommandError
+    try:  # here, since no request ever needs it
+        from alembic import command
+        from alembic.util import CommandError
+    except ImportError as error:
+        raise click.ClickException(
+            "Alembic is not installed: pip install 'order-statuses[server]' does it "
+            "(in a shop of your own, use load-stock)."
+        ) from error
 
     try:
         command.upgrade(alembic_config(connection), "head")
@@ -172,6 +208,14 @@ def alembic_config(connection: Connection) -> "Config":
         "script_location", str(HERE / "migrations").replace("%", "%%")
     )
     return config
+
+
+def fill(connection: Connection) -> None:
+    """Load the stock data, unless the tables were filled before."""
+    with Session(connection) as session:
+        if session.get(Catalogue, 1) is None:
+            load_stock(session)
+            session.flush()
 
 
 def load_stock(session: Session) -> None:

@@ -45,7 +45,10 @@ db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"])
 ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1
 MAX_PARAMS = 64
-NOT_SET_UP = "The database is not set up: flask order-statuses init does it."
+NOT_SET_UP = (
+    "The database is not set up: flask order-statuses init does it "
+    "(in a shop of your own: your migrations, then flask order-statuses load-stock)."
+)
 TEXTS = ("description", "email_subj", "email_header")
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits

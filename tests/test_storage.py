@@ -57,7 +57,7 @@ def test_migrations_can_be_taken_back(empty_app: Flask) -> None:
     from alembic import command
 
     init(empty_app)
-    with empty_app.app_context(), cli.alone() as connection:
+    with empty_app.app_context(), cli.migrating() as connection:
         command.downgrade(cli.alembic_config(connection), "base")
 
         left = set(db.inspect(connection).get_table_names())
