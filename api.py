@@ -20,6 +20,7 @@ from werkzeug.exceptions import (
     MethodNotAllowed,
     NotFound,
     ServiceUnavailable,
+    default_exceptions,
 )
 
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
@@ -50,6 +51,9 @@ def create_blueprint(
 
     bp.record(prepare)
     bp.after_request(answers.finish)
+    # By code as well: a host's handler of 404 goes before one of every HTTPException.
+    for code in default_exceptions:
+        bp.register_error_handler(code, errors.as_json)
     bp.register_error_handler(HTTPException, errors.as_json)
     bp.register_error_handler(ValidationError, errors.from_validation)
     for failure in (OperationalError, InterfaceError, ProgrammingError, TimeoutError):

@@ -50,7 +50,7 @@ def admit() -> None:
     :raise 401: the caller is unknown
     :raise 403: a browser was tricked into the request, or the caller may not do this
     """
-    identify = current_app.config.get("ORDER_STATUSES_IDENTIFY", identify_user)
+    identify = current_app.config["ORDER_STATUSES_IDENTIFY"] or identify_user
     identified = identify()
     if identified is None:
         raise NoCaller

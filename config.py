@@ -44,6 +44,13 @@ def one_of(*words: str) -> Callable[[Any], str]:
     return lambda value: words[words.index(value)]
 
 
+def hook(value: Any) -> Any:
+    """Take a callable, or None for none."""
+    if value is not None and not callable(value):
+        raise ValueError
+    return value
+
+
 def database_url(value: str) -> URL:
     """Parse a database's URL; PostgreSQL is spoken to by psycopg 3.
 
@@ -72,6 +79,7 @@ SETTINGS = {
         "O,G", "distinct capital letters such as O,G", codes("[A-Z]")
     ),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": Setting("no", "yes or no", switch),
+    "ORDER_STATUSES_IDENTIFY": Setting(None, "a callable in app.config", hook),
 }
 
 # Of the standalone service alone.

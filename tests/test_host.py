@@ -2,43 +2,95 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import flask_sqlalchemy_lite
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
+from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import inspect
+from sqlalchemy import ForeignKey, inspect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from order_statuses import config
 from order_statuses.api import create_blueprint
 from order_statuses.auth import Caller
+from order_statuses.models import (
+    Status,
+)
 from order_statuses.tests.test_commands import run
 
+OWNER = Caller("the shop's owner")
+STATUSES = "/api/2.0/statuses"
 
-def make_shop(url: str) -> Flask:
-    """Return a shop whose every visitor is an administrator of all storefronts."""
+
+class ShopBase(DeclarativeBase):
+    pass
+
+
+class Order(ShopBase):
+    """One of the shop's own tables; its status is a letter."""
+
+    __tablename__ = "order"
+
+    order_id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str]
+
+
+class Label(ShopBase):
+    """One of the shop's own tables, which refers to ours."""
+
+    __tablename__ = "label"
+
+    status_id: Mapped[int] = mapped_column(
+        ForeignKey(Status.status_id), primary_key=True
+    )
+
+
+db = SQLAlchemy(model_class=ShopBase)
+
+
+@contextmanager
+def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
+    """Open a shop whose every visitor is its owner, and close its connections."""
     shop = Flask("shop")
     shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(url)
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: Caller("a shop's own")
-    SQLAlchemy(shop)
-    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
-    return shop
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    shop.config.update(settings)
+    db.init_app(shop)
+    bp = create_blueprint()
+    shop.register_blueprint(bp, url_prefix="/api/2.0")
+    shop.extensions["bp"] = bp
+    yield shop
+    with shop.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture
 def empty_shop(empty_database: str) -> Iterator[Flask]:
     """A shop that has no tables yet."""
-    shop = make_shop(empty_database)
-    yield shop
-    dispose(shop)
+    with open_shop(empty_database) as shop:
+        yield shop
 
 
-def dispose(shop: Flask) -> None:
-    with shop.app_context():
-        shop.extensions["sqlalchemy"].engine.dispose()
+@pytest.fixture
+def shop(database: str) -> Iterator[Flask]:
+    """A shop with its own tables beside ours."""
+    with open_shop(database) as shop:
+        with shop.app_context():
+            db.create_all()
+        yield shop
+
+
+@pytest.fixture
+def visitor(shop: Flask) -> FlaskClient:
+    return shop.test_client()
 
 
 def count_statuses(shop: Flask) -> int:
-    statuses: list[object] = shop.test_client().get("/api/2.0/statuses").get_json()
+    statuses: list[object] = shop.test_client().get(STATUSES).get_json()
     return len(statuses)
 
 
@@ -51,7 +103,7 @@ def test_stock_is_loaded_without_migrations(empty_shop: Flask) -> None:
 
 def test_stock_is_loaded_once(empty_shop: Flask) -> None:
     run(empty_shop, "load-stock", "--create-tables")
-    empty_shop.test_client().delete("/api/2.0/statuses/3")
+    empty_shop.test_client().delete(f"{STATUSES}/3")
 
     assert run(empty_shop, "load-stock", "--create-tables").exit_code == 0
     assert count_statuses(empty_shop) == 6
@@ -63,22 +115,18 @@ def test_stock_needs_tables(empty_shop: Flask) -> None:
     assert refused.exit_code == 1
     assert "your migrations, then flask order-statuses load-stock" in refused.output
     with empty_shop.app_context():
-        assert not inspect(empty_shop.extensions["sqlalchemy"].engine).get_table_names()
+        assert inspect(db.engine).get_table_names() == []
 
 
 def test_stock_is_loaded_in_memory() -> None:
-    shop = make_shop("sqlite://")
-
-    assert run(shop, "load-stock", "--create-tables").exit_code == 0
-    assert count_statuses(shop) == 7
-    dispose(shop)
+    with open_shop("sqlite://") as shop:
+        assert run(shop, "load-stock", "--create-tables").exit_code == 0
+        assert count_statuses(shop) == 7
 
 
 def test_created_status_follows_the_loaded_stock(empty_shop: Flask) -> None:
     run(empty_shop, "load-stock", "--create-tables")
-    created = empty_shop.test_client().post(
-        "/api/2.0/statuses", json={"description": "Packed"}
-    )
+    created = empty_shop.test_client().post(STATUSES, json={"description": "Packed"})
 
     assert created.json == {"statuses_id": "12", "status_id": "12"}
 
@@ -91,3 +139,81 @@ def test_init_says_that_it_needs_alembic(
 
     assert refused.exit_code == 1
     assert "pip install 'order-statuses[server]'" in refused.output
+
+
+# Mounting.
+
+
+def test_shop_keeps_its_settings() -> None:
+    shop = Flask("shop")
+    before = dict(shop.config)
+    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    after = dict(shop.config)
+
+    assert {k: after[k] for k in after if not k.startswith("ORDER_STATUSES_")} == before
+
+
+def test_shop_keeps_its_own_error_pages(shop: Flask, visitor: FlaskClient) -> None:
+    shop.register_error_handler(404, lambda error: ("<h1>Sorry</h1>", 404))
+
+    assert visitor.get("/nothing").text == "<h1>Sorry</h1>"
+    assert visitor.get("/api/2.0x").text == "<h1>Sorry</h1>"
+    assert visitor.get("/api/2.0/nothing").json == {
+        "message": "Not Found: There is nothing at this address.",
+        "status": 404,
+    }
+
+
+def test_mounts_have_their_own_list_form(shop: Flask, visitor: FlaskClient) -> None:
+    envelopes = create_blueprint("envelopes", list_form="envelope")
+    shop.register_blueprint(envelopes, url_prefix="/envelopes")
+
+    assert len(visitor.get(STATUSES).get_json()) == 7
+    assert len(visitor.get("/envelopes/statuses").get_json()["statuses"]) == 7
+
+
+def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> None:
+    pages = Blueprint("pages", __name__, url_prefix="/pages")
+    pages.add_url_rule("/<path:page>", view_func=lambda page: f"<h1>{page}</h1>")
+    pages.register_blueprint(create_blueprint("inner"), url_prefix="/api")
+    shop.register_blueprint(pages)
+    created = visitor.post("/pages/api/statuses", json={"description": "Packed"})
+
+    assert created.headers["Location"] == "/pages/api/statuses/12"
+    assert visitor.get("/pages/api/nothing").get_json()["status"] == 404
+    assert visitor.get("/pages/about").text == "<h1>about</h1>"
+
+
+@pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY"])
+def test_what_the_shop_answers_with_is_a_callable(name: str) -> None:
+    shop = Flask("shop")
+    shop.config[name] = "shop.views.function"
+
+    with pytest.raises(ValueError, match=name):
+        shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+
+
+def test_applications_share_nothing(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in "ab"]
+    with open_shop(urls[0]) as shop, open_shop(urls[1]) as other:
+        for each in (shop, other):
+            run(each, "load-stock", "--create-tables")
+            each.test_client().get(STATUSES)
+        shop.test_client().delete(f"{STATUSES}/3")
+
+        assert (count_statuses(shop), count_statuses(other)) == (6, 7)
+
+
+def test_shop_may_have_flask_sqlalchemy_lite(database: str) -> None:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_ENGINES"] = {"default": config.database_url(database)}
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    lite = flask_sqlalchemy_lite.SQLAlchemy(require_default_engine=False)
+    lite.init_app(shop)
+    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    shop.test_client().delete(f"{STATUSES}/3")
+
+    assert run(shop, "load-stock").exit_code == 0
+    assert count_statuses(shop) == 6
+    with shop.app_context():
+        lite.engine.dispose()
