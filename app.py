@@ -122,7 +122,7 @@ def open_development_door(app: Flask) -> None:
             cli.initialise()
 
 
-def identify_developer() -> auth.Caller | None:
+def identify_developer() -> auth.Caller:
     """Return an administrator if nothing hints at a caller from elsewhere."""
     if may_use_door(request):
         return auth.Caller("developer")

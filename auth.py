@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 from flask import Request, current_app, g, request
 from sqlalchemy import bindparam, select
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from order_statuses.models import Catalogue, Key, User, db, read
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
+# Of a host's own login. Not Basic, for which browsers open a dialog of their own.
+LOGIN = WWWAuthenticate("session", {"realm": "The shop's own login"})
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -53,7 +56,7 @@ def admit() -> None:
     identify = current_app.config["ORDER_STATUSES_IDENTIFY"] or identify_user
     identified = identify()
     if identified is None:
-        raise NoCaller
+        raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
     if request.method not in SAFE_METHODS and is_foreign(request):
         raise Forbidden("Another site sent this request.")
     check_allowed(identified, request)
@@ -108,9 +111,10 @@ def same_host(origin: str, host: str) -> bool:
     return theirs == ours != ""
 
 
-def identify_user() -> Caller | None:
+def identify_user() -> Caller:
     """Return the API user that the request's credentials are of.
 
+    :raise 401: they are of none
     :raise 503: the catalogue was never initialised
     """
     email, key = credentials(request.headers.get("Authorization", ""))
@@ -119,7 +123,7 @@ def identify_user() -> Caller | None:
         if hmac.compare_digest(sent, stored or ""):
             return Caller(email, store_id)
     warn_without_users()
-    return None
+    raise NoCaller
 
 
 # One statement for all that a remembered answer needs, the token included.

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import flask_sqlalchemy_lite
@@ -11,15 +12,17 @@ import pytest
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import ForeignKey, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from order_statuses import config
-from order_statuses.api import create_blueprint
+from order_statuses import auth, config
+from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
     Status,
 )
+from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
 from order_statuses.tests.test_commands import run
 
 OWNER = Caller("the shop's owner")
@@ -60,9 +63,7 @@ def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
     shop.config.update(settings)
     db.init_app(shop)
-    bp = create_blueprint()
-    shop.register_blueprint(bp, url_prefix="/api/2.0")
-    shop.extensions["bp"] = bp
+    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
     yield shop
     with shop.app_context():
         db.engine.dispose()
@@ -217,3 +218,57 @@ def test_shop_may_have_flask_sqlalchemy_lite(database: str) -> None:
     assert count_statuses(shop) == 6
     with shop.app_context():
         lite.engine.dispose()
+
+
+# Who is calling.
+
+
+def test_stranger_is_sent_to_the_login_of_the_shop(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    refused = visitor.get(STATUSES)
+
+    assert refused.json == {
+        "message": "Unauthorized: Log in to the shop first.",
+        "status": 401,
+    }
+    # For Basic, browsers would open a dialog of their own.
+    assert refused.headers["WWW-Authenticate"].startswith("Session ")
+
+
+def test_shop_may_ask_our_api_users_too(shop: Flask, visitor: FlaskClient) -> None:
+    shop.config["ORDER_STATUSES_IDENTIFY"] = auth.identify_user
+    known = {"Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR)}
+
+    assert visitor.get(STATUSES, headers=known).status_code == 200
+    refused = visitor.get(STATUSES)
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+def test_shop_that_names_no_callers_has_our_api_users(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.config["ORDER_STATUSES_IDENTIFY"] = None
+
+    assert visitor.get(STATUSES).status_code == 401
+
+
+def test_csrf_protection_is_lifted_by_one_call(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.secret_key = token_hex()
+    csrf = CSRFProtect(shop)
+    shop.add_url_rule("/order", view_func=lambda: "ordered", methods=["POST"])
+    packed = {"description": "Packed"}
+    guarded = visitor.post(STATUSES, json=packed)
+    exempt_from_csrf(shop, csrf)
+
+    assert (guarded.status_code, guarded.get_json()["status"]) == (400, 400)
+    assert visitor.post(STATUSES, json=packed).status_code == 201
+    assert visitor.post("/api/2.0/stores").status_code == 405
+    assert visitor.put(f"{STATUSES}/2", data={"description": "x"}).status_code == 200
+    foreign = {"Origin": "https://evil.example"}
+    assert visitor.post(STATUSES, json=packed, headers=foreign).status_code == 403
+    assert visitor.post("/order").status_code == 400
