@@ -24,6 +24,7 @@ from order_statuses.models import (
     StatusText,
     Store,
     StoreText,
+    db,
     id_or_404,
     read,
 )
@@ -79,6 +80,14 @@ def get_status_or_404(
     if not found:
         raise NotFound("There is no such status.")
     return found[0]
+
+
+def snapshot(
+    status: Status, lang_code: str | None = None, store_id: int | None = None
+) -> OrderStatus:
+    """Return *status* with what this transaction has changed in it."""
+    db.session.flush()
+    return get_status_or_404(str(status.status_id), lang_code, store_id)
 
 
 def read_statuses(

@@ -80,6 +80,7 @@ SETTINGS = {
     ),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": Setting("no", "yes or no", switch),
     "ORDER_STATUSES_IDENTIFY": Setting(None, "a callable in app.config", hook),
+    "ORDER_STATUSES_IN_USE": Setting(None, "a callable in app.config", hook),
 }
 
 # Of the standalone service alone.

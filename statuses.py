@@ -3,7 +3,7 @@
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from order_statuses import bodies, catalogue, config, models
+from order_statuses import bodies, catalogue, config, host, models
 from order_statuses.answers import (
     Resource,
     as_json,
@@ -56,6 +56,8 @@ def create() -> ResponseReturnValue:
         fields = status_schema.load(bodies.decode(sent))
         created = models.create_status(fields, config.languages())
         status_id = str(created.status_id)
+        announce = host.announcement(host.status_created, created)
+    announce()
     # The documentation's key, and the one that deployed clients read.
     body = {"statuses_id": status_id, "status_id": status_id}
     return as_json(body, 201, {"Location": url_for(".show", status_id=status_id)})
@@ -69,14 +71,22 @@ def update(status_id: str) -> ResponseReturnValue:
         check_preconditions(sent)
         status = models.get_or_404(Status, status_id)
         changes = changes_schema.load(bodies.decode(sent))
-        models.change_status(status, write_query.load(request.args) | changes)
+        fields = write_query.load(request.args) | changes
+        models.change_status(status, fields)
+        announce = host.announcement(host.status_updated, status, fields["lang_code"])
+    announce()
     return as_json({"status_id": status_id})
 
 
 @bp.delete("/statuses/<status_id>")
 def delete(status_id: str) -> ResponseReturnValue:
-    """Delete a status and its texts everywhere, unless it is built in."""
+    """Delete a status and its texts everywhere, unless it is built in or in use."""
     with models.writing():
         check_preconditions()
-        models.delete_status(models.get_or_404(Status, status_id))
+        status = models.get_or_404(Status, status_id)
+        models.check_not_default(status)
+        host.check_unused(status)
+        announce = host.announcement(host.status_deleted, status)
+        models.delete_status(status)
+    announce()
     return no_content()

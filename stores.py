@@ -3,7 +3,7 @@
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from order_statuses import bodies, catalogue, models
+from order_statuses import bodies, catalogue, host, models
 from order_statuses.answers import Resource, as_json, as_list, check_preconditions
 from order_statuses.auth import caller
 from order_statuses.models import Status, Store
@@ -64,5 +64,10 @@ def update_status(store_id: str, status_id: str) -> ResponseReturnValue:
         store = models.get_or_404(Store, store_id)
         status = models.get_or_404(Status, status_id)
         texts = store_texts_schema.load(bodies.decode(sent))
-        models.set_store_texts(status, store, write_query.load(request.args) | texts)
+        fields = write_query.load(request.args) | texts
+        models.set_store_texts(status, store, fields)
+        announce = host.announcement(
+            host.status_updated, status, fields["lang_code"], store.store_id
+        )
+    announce()
     return as_json({"status_id": status_id})

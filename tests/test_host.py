@@ -1,26 +1,34 @@
 """Shops that mount the blueprint beside pages, tables and logins of their own."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import flask_sqlalchemy_lite
 import pytest
-from flask import Blueprint, Flask
+from blinker import Signal
+from flask import Blueprint, Flask, Response
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
-from sqlalchemy import ForeignKey, inspect
+from sqlalchemy import ForeignKey, event, func, inspect, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from werkzeug.exceptions import Conflict
 
-from order_statuses import auth, config
+from order_statuses import auth, catalogue, config, host
 from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
+    Catalogue,
     Status,
+    StatusText,
+    StoreText,
+    new_token,
 )
 from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
 from order_statuses.tests.test_commands import run
@@ -185,7 +193,7 @@ def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> Non
     assert visitor.get("/pages/about").text == "<h1>about</h1>"
 
 
-@pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY"])
+@pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_IN_USE"])
 def test_what_the_shop_answers_with_is_a_callable(name: str) -> None:
     shop = Flask("shop")
     shop.config[name] = "shop.views.function"
@@ -272,3 +280,261 @@ def test_csrf_protection_is_lifted_by_one_call(
     foreign = {"Origin": "https://evil.example"}
     assert visitor.post(STATUSES, json=packed, headers=foreign).status_code == 403
     assert visitor.post("/order").status_code == 400
+
+
+# The veto.
+
+
+def set_veto(shop: Flask, count_orders: Callable[[catalogue.OrderStatus], int]) -> None:
+    shop.config["ORDER_STATUSES_IN_USE"] = count_orders
+
+
+def count_orders(status: catalogue.OrderStatus) -> int:
+    same = Order.status == status.status
+    return db.session.scalar(select(func.count()).where(same)) or 0
+
+
+def add_order(shop: Flask, status: str) -> None:
+    with shop.app_context():
+        db.session.add(Order(status=status))
+        db.session.commit()
+
+
+def test_status_in_use_is_not_deleted(shop: Flask, visitor: FlaskClient) -> None:
+    set_veto(shop, count_orders)
+    add_order(shop, "B")
+    refused = visitor.delete(f"{STATUSES}/3")
+
+    assert (refused.status_code, refused.json) == (
+        400,
+        {
+            "message": "Bad Request: Orders use this status: 1. "
+            "Give them another first.",
+            "status": 400,
+        },
+    )
+    assert visitor.get(f"{STATUSES}/3").status_code == 200
+
+
+def test_status_that_no_order_uses_is_deleted(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    set_veto(shop, count_orders)
+    add_order(shop, "P")
+
+    assert visitor.delete(f"{STATUSES}/3").status_code == 204
+    assert visitor.get(f"{STATUSES}/3").status_code == 404
+
+
+@pytest.mark.parametrize("error", [RuntimeError("away"), Conflict("no")])
+def test_veto_that_fails_deletes_nothing(
+    shop: Flask,
+    visitor: FlaskClient,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(status: catalogue.OrderStatus) -> int:
+        raise error
+
+    set_veto(shop, fail)
+    refused = visitor.delete(f"{STATUSES}/3")
+
+    assert (refused.status_code, refused.get_json()["status"]) == (503, 503)
+    assert visitor.get(f"{STATUSES}/3").status_code == 200
+    assert "ORDER_STATUSES_IN_USE failed" in caplog.text
+
+
+def test_default_status_needs_no_veto(shop: Flask, visitor: FlaskClient) -> None:
+    set_veto(shop, lambda status: pytest.fail("the shop was asked"))
+
+    assert visitor.delete(f"{STATUSES}/1").status_code == 400
+
+
+def test_foreign_key_of_the_shop_is_a_veto(shop: Flask, visitor: FlaskClient) -> None:
+    with shop.app_context():
+        if db.engine.dialect.name == "sqlite":
+            event.listen(db.engine, "connect", enforce_foreign_keys)
+            db.engine.dispose()
+        db.session.add(Label(status_id=3))
+        db.session.commit()
+
+    assert visitor.delete(f"{STATUSES}/3").status_code == 400
+    assert visitor.get(f"{STATUSES}/3").status_code == 200
+
+
+def enforce_foreign_keys(connection: Any, _: Any) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def test_deleted_status_leaves_no_texts(shop: Flask, visitor: FlaskClient) -> None:
+    visitor.put("/api/2.0/stores/1/statuses/3", json={"email_subj": "of a store"})
+    visitor.delete(f"{STATUSES}/3")
+    with shop.app_context():
+        for texts in (StatusText, StoreText):
+            assert 3 not in db.session.scalars(select(texts.status_id)).all()
+
+
+# Signals.
+
+News = dict[str, Any]
+
+
+@contextmanager
+def heard(signal: Signal, shop: Flask) -> Iterator[list[News]]:
+    """Collect what *shop* is told by *signal*."""
+    news: list[News] = []
+
+    def receive(sender: Flask, **told: Any) -> None:
+        assert sender is shop
+        news.append(told)
+
+    with signal.connected_to(receive, shop):
+        yield news
+
+
+def test_shop_hears_of_a_created_status(shop: Flask, visitor: FlaskClient) -> None:
+    with heard(host.status_created, shop) as news:
+        visitor.post(STATUSES, json={"description": "Packed"})
+
+    (told,) = news
+    assert (told["caller"], told["store_id"]) == (OWNER, None)
+    assert asdict(told["status"]) == visitor.get(f"{STATUSES}/12").json
+
+
+def test_shop_hears_of_an_update_in_its_language(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    with heard(host.status_updated, shop) as news:
+        visitor.put(f"{STATUSES}/2?lang_code=ru", json={"description": "Собран"})
+
+    (told,) = news
+    assert (told["status"].description, told["status"].lang_code) == ("Собран", "ru")
+
+
+def test_shop_hears_of_texts_as_the_store_sees_them(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    with heard(host.status_updated, shop) as news:
+        visitor.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "is ready"})
+
+    (told,) = news
+    assert (told["status"].email_subj, told["store_id"]) == ("is ready", 2)
+
+
+def test_shop_hears_what_a_deleted_status_was(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    with heard(host.status_deleted, shop) as news:
+        visitor.delete(f"{STATUSES}/3")
+
+    (told,) = news
+    assert (told["status"].status, told["status"].description) == ("B", "Backordered")
+
+
+def test_shop_hears_after_the_commit(shop: Flask, visitor: FlaskClient) -> None:
+    seen: list[str] = []
+
+    def read_elsewhere(sender: Flask, status: catalogue.OrderStatus, **_: Any) -> None:
+        with db.engine.begin() as connection:
+            written = Status.status_id == int(status.status_id)
+            seen.extend(connection.scalars(select(Status.status).where(written)))
+            connection.execute(update(Catalogue).values(token=new_token()))  # no lock
+
+    with host.status_created.connected_to(read_elsewhere, shop):
+        visitor.post(STATUSES, json={"description": "Packed"})
+
+    assert seen == ["A"]
+
+
+def test_shop_hears_nothing_of_what_was_refused(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    set_veto(shop, lambda status: 1)
+    with heard(host.status_updated, shop) as updates:
+        visitor.put(f"{STATUSES}/2", json={"description": ""})
+    with heard(host.status_deleted, shop) as deletions:
+        visitor.delete(f"{STATUSES}/3")
+
+    assert updates == deletions == []
+
+
+def test_shop_hears_nothing_of_what_was_rolled_back(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    def fail(session: Any) -> None:
+        raise OperationalError("COMMIT", {}, Exception("the database went away"))
+
+    with heard(host.status_created, shop) as news, shop.app_context():
+        event.listen(db.session, "before_commit", fail)
+        answer = visitor.post(STATUSES, json={"description": "Packed"})
+        event.remove(db.session, "before_commit", fail)
+
+    assert (answer.status_code, news) == (503, [])
+
+
+def test_receiver_that_fails_is_logged_and_stops_no_other(
+    shop: Flask, visitor: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(sender: Flask, **_: Any) -> None:
+        db.session.add(Order(status="P"))
+        raise RuntimeError("the mail server is away")
+
+    shop.after_request(commit)
+    with (
+        host.status_created.connected_to(fail, shop),
+        heard(host.status_created, shop) as news,
+    ):
+        created = visitor.post(STATUSES, json={"description": "Packed"})
+
+    assert (created.status_code, len(news)) == (201, 1)
+    assert "A receiver of a signal failed" in caplog.text
+    assert count_all_orders(shop) == 0
+
+
+def count_all_orders(shop: Flask) -> int:
+    with shop.app_context():
+        return db.session.scalar(select(func.count(Order.order_id))) or 0
+
+
+def commit(response: Response) -> Response:
+    """Commit after each request, as some shops do."""
+    db.session.commit()
+    return response
+
+
+# The session of the shop.
+
+
+def leave_order_pending() -> None:
+    """Change something without a commit, as a shop's before_request may."""
+    db.session.add(Order(status="P"))
+
+
+def test_pending_work_of_the_shop_is_committed_with_a_write(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.before_request(leave_order_pending)
+    visitor.put(f"{STATUSES}/2", json={"description": "Done"})
+
+    assert count_all_orders(shop) == 1
+
+
+def test_pending_work_of_the_shop_ends_with_a_refused_write(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.before_request(leave_order_pending)
+    shop.after_request(commit)
+    visitor.put(f"{STATUSES}/2", json={"description": "", "params": {"color": "x"}})
+
+    assert count_all_orders(shop) == 0
+
+
+def test_reading_neither_commits_nor_rolls_back(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.before_request(leave_order_pending)
+    shop.after_request(commit)
+    visitor.get(f"{STATUSES}/2")
+    visitor.get(f"{STATUSES}/999")
+
+    assert count_all_orders(shop) == 2

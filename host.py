@@ -1,0 +1,76 @@
+"""What a host is asked, what it is told, and what it tells: its storefronts."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from blinker import Namespace, Signal
+from flask import Flask, current_app
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
+
+from order_statuses import catalogue
+from order_statuses.auth import caller
+from order_statuses.models import Status, db
+
+Receiver = Callable[..., Any]
+
+signals = Namespace()
+
+# Sent with the application, after the commit: status (an OrderStatus), caller, and
+# store_id, the storefront whose texts were set, or None.
+status_created = signals.signal("status-created")
+status_updated = signals.signal("status-updated")
+status_deleted = signals.signal("status-deleted")
+
+logger = logging.getLogger(__name__)
+
+
+def announcement(
+    signal: Signal,
+    status: Status,
+    lang_code: str | None = None,
+    store_id: int | None = None,
+) -> Callable[[], None]:
+    """Return what sends *signal*, to be called after the commit.
+
+    Its receivers see *status* as it is now, in a language and as a store.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    receivers = list(signal.receivers_for(app))
+    if not receivers:  # nor is anything read
+        return lambda: None
+    seen = catalogue.snapshot(status, lang_code, store_id)
+    news = {"status": seen, "caller": caller(), "store_id": store_id}
+    return lambda: send(app, receivers, news)
+
+
+def send(app: Flask, receivers: Iterable[Receiver], news: Mapping[str, Any]) -> None:
+    """Call the *receivers*; one that raises is logged and stops no other.
+
+    What they are told of is committed: a failure now would make clients repeat it.
+    """
+    for receiver in receivers:
+        try:
+            app.ensure_sync(receiver)(app, **news)
+        except Exception:
+            logger.exception("A receiver of a signal failed: %r", receiver)
+            db.session.rollback()
+
+
+def check_unused(status: Status) -> None:
+    """Ask the host how many of its orders have *status*.
+
+    :raise 400: some have
+    :raise 503: the host cannot tell
+    """
+    count_orders = current_app.config["ORDER_STATUSES_IN_USE"]
+    if count_orders is None:
+        return
+    try:
+        count = int(count_orders(catalogue.snapshot(status)))
+    except Exception as error:
+        logger.exception("ORDER_STATUSES_IN_USE failed: nothing is deleted.")
+        unknown = "The shop cannot tell whether orders use this status; try again."
+        raise ServiceUnavailable(unknown, retry_after=5) from error
+    if count:
+        raise BadRequest(f"Orders use this status: {count}. Give them another first.")
