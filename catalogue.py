@@ -1,5 +1,6 @@
 """Reading: one status, a list, as a store and a language see it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.orm import aliased
+from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 
 from order_statuses import config
@@ -44,7 +46,7 @@ class OrderStatus:
     email_subj: str
     email_header: str
     lang_code: str
-    params: dict[str, str]
+    params: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def read_statuses(
             row.email_subj,
             row.email_header,
             asked,
-            row.params,
+            ImmutableDict(row.params),
         )
         for row in read(query, {**key, **seen})
         if row.status_id is not None

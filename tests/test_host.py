@@ -1,9 +1,11 @@
 """Shops that mount the blueprint beside pages, tables and logins of their own."""
 
+import json
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import flask_sqlalchemy_lite
 import pytest
 from blinker import Signal
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, render_template_string
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
@@ -500,6 +502,57 @@ def commit(response: Response) -> Response:
     """Commit after each request, as some shops do."""
     db.session.commit()
     return response
+
+
+# Reading in process.
+
+
+def test_shop_reads_statuses_without_http(shop: Flask, visitor: FlaskClient) -> None:
+    with shop.app_context():
+        read = catalogue.list_statuses("O", lang_code="ru")
+
+    assert json.dumps([asdict(status) for status in read]) == json.dumps(
+        visitor.get(f"{STATUSES}?lang_code=ru").json
+    )
+
+
+def test_shop_reads_as_a_store(shop: Flask, visitor: FlaskClient) -> None:
+    visitor.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "is ready"})
+    with shop.app_context():
+        common = catalogue.list_statuses("O")[1]
+        of_store = catalogue.list_statuses("O", store_id=2)[1]
+
+    assert (common.email_subj, of_store.email_subj) == (
+        "has been completed",
+        "is ready",
+    )
+
+
+def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
+    with shop.app_context():
+        db.session.get_one(Status, 2).params = {"color": "#000000"}
+
+        assert catalogue.list_statuses("O")[1].params == {"color": "#000000"}
+
+
+def test_what_the_shop_reads_is_immutable(shop: Flask) -> None:
+    with shop.app_context():
+        status = catalogue.list_statuses("O")[0]
+
+    with pytest.raises(FrozenInstanceError):
+        status.description = "x"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        status.params["color"] = "x"  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(status)) == status  # noqa: S301
+    assert len({status, status}) == 1
+
+
+def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
+    template = "{{ labels.B.description }} {{ labels.B.params.color }}"
+    with shop.app_context():
+        labels = {status.status: status for status in catalogue.list_statuses("O")}
+
+        assert render_template_string(template, labels=labels) == "Backordered #28abf6"
 
 
 # The session of the shop.
