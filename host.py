@@ -1,16 +1,17 @@
 """What a host is asked, what it is told, and what it tells: its storefronts."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from blinker import Namespace, Signal
 from flask import Flask, current_app
+from sqlalchemy import delete, select
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from order_statuses import catalogue
+from order_statuses import catalogue, models
 from order_statuses.auth import caller
-from order_statuses.models import Status, db
+from order_statuses.models import Key, Status, Store, StoreText, User, db
 
 Receiver = Callable[..., Any]
 
@@ -74,3 +75,28 @@ def check_unused(status: Status) -> None:
         raise ServiceUnavailable(unknown, retry_after=5) from error
     if count:
         raise BadRequest(f"Orders use this status: {count}. Give them another first.")
+
+
+def set_stores(names: Mapping[int, str]) -> None:
+    """Make the storefronts those of *names*, by id, in the host's own transaction.
+
+    New ones are added and others renamed. Those that are not among *names* are removed,
+    and with them their texts and the API users bound to them.
+    """
+    models.lock_catalogue()
+    remove_stores_but(list(names))
+    for store_id, name in names.items():
+        db.session.merge(Store(store_id=store_id, name=name))
+
+
+def remove_stores_but(kept: Sequence[int]) -> None:
+    """Remove all storefronts but those *kept*, and what belongs to them."""
+    # By hand: a host's SQLite may not enforce foreign keys, and a key without its user
+    # would open the next user's account.
+    # IS NOT NULL, since NULL is not in an empty list, and stands for all storefronts.
+    bound = User.store_id.is_not(None) & User.store_id.not_in(kept)
+    users = select(User.user_id).where(bound)
+    db.session.execute(delete(Key).where(Key.user_id.in_(users)))
+    db.session.execute(delete(User).where(bound))
+    for model in (StoreText, Store):
+        db.session.execute(delete(model).where(model.store_id.not_in(kept)))

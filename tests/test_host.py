@@ -27,9 +27,12 @@ from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
     Catalogue,
+    Key,
     Status,
     StatusText,
+    Store,
     StoreText,
+    User,
     new_token,
 )
 from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
@@ -553,6 +556,52 @@ def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
         labels = {status.status: status for status in catalogue.list_statuses("O")}
 
         assert render_template_string(template, labels=labels) == "Backordered #28abf6"
+
+
+# The storefronts of the shop.
+
+
+def test_stores_are_those_of_the_shop(shop: Flask, visitor: FlaskClient) -> None:
+    with shop.app_context():
+        host.set_stores({2: "Outlet", 3: "Wholesale"})
+        db.session.commit()
+
+    assert visitor.get("/api/2.0/stores").json == [
+        {"company_id": "2", "company": "Outlet"},
+        {"company_id": "3", "company": "Wholesale"},
+    ]
+
+
+def test_removed_store_takes_what_is_its_own(shop: Flask, visitor: FlaskClient) -> None:
+    for store_id in (1, 2):
+        address = f"/api/2.0/stores/{store_id}/statuses/2"
+        visitor.put(address, json={"email_subj": "of a store"})
+    with shop.app_context():
+        host.set_stores({2: "Second store"})
+        db.session.commit()
+
+        assert list(db.session.scalars(select(StoreText.store_id))) == [2]
+        assert list(db.session.scalars(select(User.email))) == [ADMINISTRATOR]
+        assert len(list(db.session.scalars(select(Key)))) == 1
+
+
+def test_shop_without_stores_keeps_its_administrators(shop: Flask) -> None:
+    with shop.app_context():
+        host.set_stores({})
+        db.session.commit()
+
+        assert list(db.session.scalars(select(Store))) == []
+        assert list(db.session.scalars(select(User.email))) == [ADMINISTRATOR]
+
+
+def test_stores_are_set_in_the_transaction_of_the_shop(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    with shop.app_context():
+        host.set_stores({7: "Seventh"})
+        db.session.rollback()
+
+    assert len(visitor.get("/api/2.0/stores").get_json()) == 2
 
 
 # The session of the shop.
