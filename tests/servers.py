@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -48,15 +48,21 @@ def serving(
     """Do what *gunicorn* does, for those who look at the server itself."""
     # Port 0: the system gives a free one, and the log says which.
     options = ["--bind=127.0.0.1:0", f"--workers={workers}"]
+    command = [sys.executable, "-m", "gunicorn", *options, application]
     environment = os.environ | settings | {"DATABASE_URL": database_url}
+    with running(command, ROOT, environment) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> Iterator[Server]:
+    """Run *command*, a gunicorn of whatever application, in *folder*."""
     with (
         NamedTemporaryFile(suffix=".log") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *options, application],
-            cwd=ROOT,
-            env=environment,
-            stdout=log,
-            stderr=log,
+            command, cwd=folder, env=environment, stdout=log, stderr=log
         ) as process,
     ):
         try:

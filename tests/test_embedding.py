@@ -1,0 +1,557 @@
+"""The wheel, in an environment of its own: in shops, and as the service."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+from sysconfig import get_path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from order_statuses import config
+from order_statuses.models import Base
+from order_statuses.tests.conftest import Databases
+from order_statuses.tests.servers import ROOT, Server, running
+
+pytestmark = pytest.mark.slow
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README.partition("## In a shop of your own\n")[2].partition("\n## ")[0]
+
+
+def readme(language: str) -> list[str]:
+    """Return the README's examples for shops in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+
+
+FRESH_APP, *ADDITIONS = readme("python")
+(FOR_ALEMBIC,) = (block for block in ADDITIONS if "target_metadata" in block)
+SET_UP, ASK, INSTALLED = readme("sh")
+
+# A shop whose modules have the names of ours. The README's examples follow.
+SHOP = {
+    "app.py": """
+import config
+from flask import Flask, redirect, render_template, request
+from flask_login import LoginManager, current_user, login_user
+from flask_wtf import CSRFProtect
+from models import Customer, Order, Shop, db
+from sqlalchemy import func, select
+
+from order_statuses.api import create_blueprint
+
+app = Flask(__name__)
+app.config.from_object(config)
+db.init_app(app)
+csrf = CSRFProtect(app)
+logins = LoginManager(app)
+logins.user_loader(lambda number: db.session.get(Customer, int(number)))
+app.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+envelopes = create_blueprint("envelopes", list_form="envelope")
+app.register_blueprint(envelopes, url_prefix="/shop/api")
+
+
+@app.before_request
+def send_strangers_to_login():
+    if request.path.startswith(("/api/2.0/", "/shop/api/")):
+        return
+    if current_user.is_anonymous and request.path != "/login":
+        return redirect("/login")
+
+
+@app.errorhandler(404)
+def not_found(error):
+    return "<h1>Not in this shop</h1>", 404
+
+
+@app.errorhandler(500)
+def failed(error):
+    return "<h1>Sorry</h1>", 500
+
+
+@app.route("/login", methods=["GET", "POST"])
+@csrf.exempt
+def login():
+    if request.method == "POST":
+        of_email = Customer.email == request.form["email"]
+        login_user(db.session.scalars(select(Customer).where(of_email)).one())
+    return "<h1>Log in</h1>"
+
+
+@app.get("/shop/<path:page>")
+def show_page(page):
+    return f"<h1>{page}</h1>"
+
+
+@app.post("/orders")
+def order():
+    return "<h1>Ordered</h1>"
+
+
+@app.cli.command()
+def seed():
+    db.session.add(Customer(email="manager@shop.example", is_manager=True))
+    db.session.add(Customer(email="customer@shop.example", is_manager=False))
+    db.session.add(Order(status="B"))
+    db.session.add_all([Shop(id=1, name="Main shop"), Shop(id=7, name="Outlet")])
+    db.session.commit()
+""",
+    "models.py": """
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Mapped, mapped_column
+
+db = SQLAlchemy()
+
+
+class Customer(UserMixin, db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    is_manager: Mapped[bool]
+
+
+class Order(db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str]
+
+
+class Shop(db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Status(db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+""",
+    "config.py": """
+import os
+
+SECRET_KEY = "of the tests"
+SQLALCHEMY_DATABASE_URI = os.environ["SHOP_DATABASE"]
+""",
+    "wsgi.py": "from app import app",
+    "gunicorn.conf.py": "threads = 2",
+    "alembic.ini": """
+[alembic]
+script_location = migrations
+prepend_sys_path = .
+""",
+    "migrations/env.py": """
+from alembic import context
+from app import app
+from models import db
+{}
+with app.app_context(), db.engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=target_metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+""".replace("{}", FOR_ALEMBIC),
+}
+
+
+class Wheel(NamedTuple):
+    """The wheel, and the Python of an environment that it is installed in."""
+
+    file: Path
+    python: Path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
+    """Build and install the wheel, without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps"]
+    clone(folder / "source")
+    call([*pip, "wheel", *offline, "--no-build-isolation", "./source"], folder)
+    call([sys.executable, "-m", "venv", "--without-pip", "env"], folder)
+    (file,) = folder.glob("*.whl")
+    python = folder / "env" / "bin" / "python"
+    call([*pip, "--python", str(python), "install", *offline, str(file)], folder)
+    # It sees the packages of the environment that the tests run in.
+    (packages,) = folder.glob("env/lib/python*/site-packages")
+    (packages / "tests.pth").write_text(get_path("purelib"))
+    return Wheel(file, python)
+
+
+def clone(folder: Path) -> None:
+    """Copy the checkout, without what git ignores."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "instance", "build", "*-info")
+    shutil.copytree(ROOT, folder, ignore=ignored)
+
+
+def call(command: list[str], folder: Path, **environment: str) -> str:
+    """Run *command* in *folder*, and return what it prints.
+
+    :raise AssertionError: with all that it says, if it fails
+    """
+    called = subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert called.returncode == 0, called.stdout + called.stderr
+    return called.stdout
+
+
+def clean_environment() -> dict[str, str]:
+    ours = ("DATABASE_URL", "FLASK_", "ORDER_STATUSES_", "PYTHONPATH")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+
+
+# The wheel.
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
+    names = {"order_statuses.py": "__init__.py", "gunicorn.conf.py": "gunicorn_conf.py"}
+    modules = {file.name for file in ROOT.glob("*.py")} - {"setup.py"}
+    migrations = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "migrations").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    held = zipfile.ZipFile(wheel.file).namelist()
+
+    assert {name for name in held if ".dist-info/" not in name} == {
+        f"order_statuses/{name}"
+        for name in {names.get(module, module) for module in modules}
+        | migrations
+        | {"stock.json", "py.typed"}
+    }
+
+
+def test_wheel_asks_for_no_server(wheel: Wheel) -> None:
+    held = zipfile.ZipFile(wheel.file)
+    (name,) = (name for name in held.namelist() if name.endswith("/METADATA"))
+    required = message_from_bytes(held.read(name)).get_all("Requires-Dist", [])
+    names = {re.split("[>=]", text)[0] for text in required if "extra" not in text}
+
+    assert names == {"flask", "marshmallow", "sqlalchemy"}
+
+
+def test_blueprint_and_service_require_the_same_versions() -> None:
+    listed = (ROOT / "requirements.txt").read_text().splitlines()
+    of_service = {line.partition("#")[0].strip() for line in listed}
+    project = (ROOT / "pyproject.toml").read_text()
+    (of_blueprint,) = re.findall(r"^dependencies = \[(.*)\]", project, re.MULTILINE)
+
+    assert set(re.findall('"(.*?)"', of_blueprint)) < of_service
+
+
+IMPORT_ALL = """
+import os, pkgutil, sys
+import alembic, flask_sqlalchemy, marshmallow, sqlalchemy.orm
+
+OPENING = {"open", "socket.__new__", "sqlite3.connect", "_thread.start_new_thread"}
+
+class Environment(dict):
+    def __getitem__(self, name):
+        print("environment", name)
+        return super().__getitem__(name)
+    def get(self, name, default=None):
+        print("environment", name)
+        return super().get(name, default)
+
+def report(event, arguments):
+    if event in OPENING and not str(arguments[0]).endswith((".py", ".pyc")):
+        print(event, arguments)
+
+import order_statuses
+modules = [module.name for module in pkgutil.iter_modules(order_statuses.__path__)]
+os.environ = Environment(os.environ)
+sys.addaudithook(report)
+for module in modules:
+    if module not in ("gunicorn_conf", "wsgi"):
+        __import__("order_statuses." + module)
+"""
+
+
+def test_import_opens_nothing_and_reads_no_environment(
+    wheel: Wheel, tmp_path: Path
+) -> None:
+    assert call([str(wheel.python), "-c", IMPORT_ALL], tmp_path) == ""
+
+
+def test_package_says_what_to_import(wheel: Wheel, tmp_path: Path) -> None:
+    said = call(
+        [str(wheel.python), "-c", "import order_statuses; help(order_statuses)"],
+        tmp_path,
+    )
+
+    assert "order_statuses.api" in said
+
+
+# The service, installed.
+
+
+def test_service_runs_in_any_folder(wheel: Wheel, tmp_path: Path) -> None:
+    python = str(wheel.python)
+    init, serve = (
+        [python, "-m", *line.split()] for line in INSTALLED.strip().splitlines()
+    )
+    call(init, tmp_path)
+    add_user = [*init[:-1], "add-user", "me@shop.example"]
+    key = call(add_user, tmp_path).strip()
+    with running(serve, tmp_path, clean_environment() | {"PORT": "0"}) as server:
+        address = f"{server.url}/api/2.0/statuses"
+        listed = httpx.get(address, auth=("me@shop.example", key))
+
+    assert len(listed.json()) == 7
+    assert list(tmp_path.iterdir()) == []
+    instance = wheel.python.parent.parent / "var" / "order_statuses.app-instance"
+    assert (instance / "order_statuses.db").exists()
+
+
+# The README's fresh application.
+
+
+def test_example_is_short() -> None:
+    lines = [line for line in FRESH_APP.splitlines() if line]
+
+    assert len(lines) <= 10
+
+
+@pytest.mark.parametrize("is_cloned", [False, True])
+def test_newcomer_gets_the_stock_statuses(
+    wheel: Wheel, tmp_path: Path, is_cloned: bool
+) -> None:
+    if is_cloned:  # into the shop, instead of an installation
+        clone(tmp_path / "order_statuses")
+    python = sys.executable if is_cloned else str(wheel.python)
+    (tmp_path / "app.py").write_text(FRESH_APP)
+    *commands, _ = ([python, "-m", *line.split()] for line in SET_UP.splitlines())
+    key = [call(command, tmp_path) for command in commands][-1].strip()
+    with serving_shop(python, tmp_path) as server:
+        ask = ASK.replace("KEY", key).replace("http://127.0.0.1:5000", server.url)
+        answer = httpx.Response(200, text=call(["sh", "-c", ask], tmp_path))
+
+    assert [status["description"] for status in answer.json()][:2] == [
+        "Processed",
+        "Complete",
+    ]
+    assert len(answer.json()) == 7
+
+
+@contextmanager
+def serving_shop(python: str, folder: Path, **environment: str) -> Iterator[Server]:
+    """Serve the application of *folder*."""
+    options = ["--bind=127.0.0.1:0", "--no-control-socket"]
+    command = [python, "-m", "gunicorn", *options, "app:app"]
+    with running(command, folder, clean_environment() | environment) as server:
+        yield server
+
+
+# A shop that has everything.
+
+
+class Shop(NamedTuple):
+    """A shop that has all that the README adds to one."""
+
+    python: str
+    folder: Path
+    environment: dict[str, str]
+    url: str = ""
+    log: Path = Path()
+
+    def call(self, *command: str) -> str:
+        return call([self.python, "-m", *command], self.folder, **self.environment)
+
+    @contextmanager
+    def visitor(self, email: str | None = None) -> Iterator[httpx.Client]:
+        """Return a visitor, with a cookie of the shop's login or without."""
+        with httpx.Client(base_url=self.url) as visitor:
+            if email:
+                visitor.post("/login", data={"email": email})
+            yield visitor
+
+
+@pytest.fixture(scope="module")
+def closed_shop(
+    wheel: Wheel, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Shop:
+    """A shop whose database is empty."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "migrations" / "versions").mkdir(parents=True)
+    (folder / "templates").mkdir()
+    for module in {file.name for file in ROOT.glob("*.py")} - {"order_statuses.py"}:
+        (folder / module).write_text("raise ImportError('This is the shop.')")
+    for name, text in SHOP.items():
+        (folder / name).write_text(text)
+    added = [block for block in ADDITIONS if block != FOR_ALEMBIC]
+    (folder / "app.py").write_text("\n\n".join([SHOP["app.py"], *added]))
+    (folder / "templates" / "order.html").write_text("".join(readme("html")))
+    shutil.copy(ROOT / "migrations" / "script.py.mako", folder / "migrations")
+    url = config.database_url(databases.create())
+    environment = {"SHOP_DATABASE": url.render_as_string(hide_password=False)}
+    return Shop(str(wheel.python), folder, environment)
+
+
+@pytest.fixture(scope="module")
+def migration(closed_shop: Shop) -> str:
+    """What the shop's Alembic proposed for the empty database, and did."""
+    closed_shop.call("alembic", "revision", "--autogenerate", "-m", "all")
+    closed_shop.call("alembic", "upgrade", "head")
+    (file,) = (closed_shop.folder / "migrations" / "versions").glob("*.py")
+    return file.read_text()
+
+
+@pytest.fixture(scope="module")
+def shop(closed_shop: Shop, migration: str) -> Iterator[Shop]:
+    """The shop, open."""
+    closed_shop.call("flask", "order-statuses", "load-stock")
+    closed_shop.call("flask", "seed")
+    closed_shop.call("flask", "publish-stores")
+    python, folder, environment, *_ = closed_shop
+    with serving_shop(python, folder, **environment) as server:
+        yield closed_shop._replace(url=server.url, log=server.log)
+
+
+@pytest.fixture
+def stranger(shop: Shop) -> Iterator[httpx.Client]:
+    with shop.visitor() as stranger:
+        yield stranger
+
+
+@pytest.fixture
+def customer(shop: Shop) -> Iterator[httpx.Client]:
+    with shop.visitor("customer@shop.example") as customer:
+        yield customer
+
+
+@pytest.fixture
+def manager(shop: Shop) -> Iterator[httpx.Client]:
+    with shop.visitor("manager@shop.example") as manager:
+        yield manager
+
+
+def test_migration_of_the_shop_has_its_tables_and_ours(migration: str) -> None:
+    upgrade = migration.partition("def downgrade")[0]
+
+    created = set(re.findall(r"create_table\('(\w+)'", upgrade))
+    assert created == {"customer", "order", "shop", "status", *Base.metadata.tables}
+    assert "drop" not in upgrade
+
+
+def test_next_migration_of_the_shop_is_empty(shop: Shop) -> None:
+    assert "No new upgrade operations" in shop.call("alembic", "check")
+
+
+def test_pages_are_the_shop_s_own(manager: httpx.Client) -> None:
+    assert manager.get("/shop/about").text == "<h1>about</h1>"
+    assert manager.get("/nothing").text == "<h1>Not in this shop</h1>"
+    assert manager.get("/api/2.0/nothing").json()["status"] == 404
+
+
+def test_stranger_is_refused_in_json(stranger: httpx.Client) -> None:
+    refused = stranger.get("/api/2.0/statuses")
+
+    assert (refused.status_code, refused.json()["status"]) == (401, 401)
+    assert "Basic" not in refused.headers["WWW-Authenticate"]
+    assert stranger.get("/shop/about").headers["Location"] == "/login"
+
+
+def test_customer_reads_alone(customer: httpx.Client) -> None:
+    assert len(customer.get("/api/2.0/statuses").json()) == 7
+    refused = customer.put("/api/2.0/statuses/2", json={"description": "x"})
+    assert (refused.status_code, refused.json()["status"]) == (403, 403)
+
+
+def test_manager_does_everything(manager: httpx.Client) -> None:
+    created = manager.post("/api/2.0/statuses", json={"description": "Packed"})
+    address = created.headers["Location"]
+    updated = manager.put(address, data={"description": "Wrapped"})
+
+    assert (created.status_code, updated.status_code) == (201, 200)
+    assert manager.get(address).json()["description"] == "Wrapped"
+    assert manager.delete(address).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "https://evil.example"},
+    ],
+)
+def test_another_site_does_not_use_the_cookie_of_a_manager(
+    manager: httpx.Client, headers: dict[str, str]
+) -> None:
+    change = {"description": "Owned"}
+    attack = manager.put("/api/2.0/statuses/4", data=change, headers=headers)
+
+    assert (attack.status_code, attack.json()["status"]) == (403, 403)
+    assert manager.get("/api/2.0/statuses/4").json()["description"] == "Failed"
+
+
+def test_forms_of_the_shop_stay_protected(manager: httpx.Client) -> None:
+    assert manager.post("/orders").status_code == 400
+
+
+def test_mount_below_the_pages_of_the_shop_has_its_own_list_form(
+    manager: httpx.Client,
+) -> None:
+    assert len(manager.get("/shop/api/statuses").json()["statuses"]) == 7
+    assert len(manager.get("/api/2.0/statuses").json()) == 7
+
+
+def test_stores_are_those_of_the_shop(manager: httpx.Client) -> None:
+    assert manager.get("/api/2.0/stores").json() == [
+        {"company_id": "1", "company": "Main shop"},
+        {"company_id": "7", "company": "Outlet"},
+    ]
+
+
+def test_status_of_an_order_is_not_deleted(manager: httpx.Client) -> None:
+    refused = manager.delete("/api/2.0/statuses/3")
+
+    assert (refused.status_code, "status: 1." in refused.json()["message"]) == (
+        400,
+        True,
+    )
+
+
+def test_shop_hears_of_an_update(shop: Shop, manager: httpx.Client) -> None:
+    manager.put("/api/2.0/statuses/5", json={"description": "Turned down"})
+
+    assert "manager@shop.example changed Turned down" in shop.log.read_text()
+
+
+def test_page_shows_the_status_of_an_order(manager: httpx.Client) -> None:
+    assert manager.get("/orders/1").text.strip() == (
+        '<b style="color: #28abf6">Backordered</b>'
+    )
+
+
+ONE_SESSION = """
+from app import app
+from models import Order, db
+from order_statuses.catalogue import list_statuses
+from order_statuses.models import Status
+
+with app.app_context():
+    db.session.get(Order, 1).status = "C"
+    db.session.get(Status, 2).params = {"color": "#123456"}
+    (seen,) = (status for status in list_statuses("O") if status.status == "C")
+    assert seen.params == {"color": "#123456"}
+    db.session.rollback()
+    assert db.session.get(Order, 1).status == "B"
+    assert list_statuses("O")[1].params != seen.params
+"""
+
+
+def test_models_of_the_shop_and_ours_share_a_session(shop: Shop) -> None:
+    (shop.folder / "one_session.py").write_text(ONE_SESSION)
+
+    assert shop.call("one_session") == ""
