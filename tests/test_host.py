@@ -26,6 +26,7 @@ from order_statuses import auth, catalogue, config, host
 from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
+    Base,
     Catalogue,
     Key,
     Status,
@@ -40,6 +41,8 @@ from order_statuses.tests.test_commands import run
 
 OWNER = Caller("the shop's owner")
 STATUSES = "/api/2.0/statuses"
+# What has nothing to do with the database runs on one.
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 
 
 class ShopBase(DeclarativeBase):
@@ -132,6 +135,15 @@ def test_stock_needs_tables(empty_shop: Flask) -> None:
         assert inspect(db.engine).get_table_names() == []
 
 
+def test_commands_need_the_stock(empty_shop: Flask) -> None:
+    with empty_shop.app_context():
+        Base.metadata.create_all(db.engine)
+    refused = run(empty_shop, "add-store", "2", "Outlet")
+
+    assert refused.exit_code == 1
+    assert "flask order-statuses load-stock" in refused.output
+
+
 def test_stock_is_loaded_in_memory() -> None:
     with open_shop("sqlite://") as shop:
         assert run(shop, "load-stock", "--create-tables").exit_code == 0
@@ -167,6 +179,7 @@ def test_shop_keeps_its_settings() -> None:
     assert {k: after[k] for k in after if not k.startswith("ORDER_STATUSES_")} == before
 
 
+@on_sqlite
 def test_shop_keeps_its_own_error_pages(shop: Flask, visitor: FlaskClient) -> None:
     shop.register_error_handler(404, lambda error: ("<h1>Sorry</h1>", 404))
 
@@ -178,6 +191,7 @@ def test_shop_keeps_its_own_error_pages(shop: Flask, visitor: FlaskClient) -> No
     }
 
 
+@on_sqlite
 def test_mounts_have_their_own_list_form(shop: Flask, visitor: FlaskClient) -> None:
     envelopes = create_blueprint("envelopes", list_form="envelope")
     shop.register_blueprint(envelopes, url_prefix="/envelopes")
@@ -186,6 +200,7 @@ def test_mounts_have_their_own_list_form(shop: Flask, visitor: FlaskClient) -> N
     assert len(visitor.get("/envelopes/statuses").get_json()["statuses"]) == 7
 
 
+@on_sqlite
 def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> None:
     pages = Blueprint("pages", __name__, url_prefix="/pages")
     pages.add_url_rule("/<path:page>", view_func=lambda page: f"<h1>{page}</h1>")
@@ -236,6 +251,7 @@ def test_shop_may_have_flask_sqlalchemy_lite(database: str) -> None:
 # Who is calling.
 
 
+@on_sqlite
 def test_stranger_is_sent_to_the_login_of_the_shop(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -250,6 +266,7 @@ def test_stranger_is_sent_to_the_login_of_the_shop(
     assert refused.headers["WWW-Authenticate"].startswith("Session ")
 
 
+@on_sqlite
 def test_shop_may_ask_our_api_users_too(shop: Flask, visitor: FlaskClient) -> None:
     shop.config["ORDER_STATUSES_IDENTIFY"] = auth.identify_user
     known = {"Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR)}
@@ -260,6 +277,7 @@ def test_shop_may_ask_our_api_users_too(shop: Flask, visitor: FlaskClient) -> No
     assert refused.headers["WWW-Authenticate"].startswith("Basic ")
 
 
+@on_sqlite
 def test_shop_that_names_no_callers_has_our_api_users(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -268,6 +286,7 @@ def test_shop_that_names_no_callers_has_our_api_users(
     assert visitor.get(STATUSES).status_code == 401
 
 
+@on_sqlite
 def test_csrf_protection_is_lifted_by_one_call(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -331,6 +350,7 @@ def test_status_that_no_order_uses_is_deleted(
     assert visitor.get(f"{STATUSES}/3").status_code == 404
 
 
+@on_sqlite
 @pytest.mark.parametrize("error", [RuntimeError("away"), Conflict("no")])
 def test_veto_that_fails_deletes_nothing(
     shop: Flask,
@@ -349,6 +369,7 @@ def test_veto_that_fails_deletes_nothing(
     assert "ORDER_STATUSES_IN_USE failed" in caplog.text
 
 
+@on_sqlite
 def test_default_status_needs_no_veto(shop: Flask, visitor: FlaskClient) -> None:
     set_veto(shop, lambda status: pytest.fail("the shop was asked"))
 
@@ -406,6 +427,7 @@ def test_shop_hears_of_a_created_status(shop: Flask, visitor: FlaskClient) -> No
     assert asdict(told["status"]) == visitor.get(f"{STATUSES}/12").json
 
 
+@on_sqlite
 def test_shop_hears_of_an_update_in_its_language(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -416,6 +438,7 @@ def test_shop_hears_of_an_update_in_its_language(
     assert (told["status"].description, told["status"].lang_code) == ("Собран", "ru")
 
 
+@on_sqlite
 def test_shop_hears_of_texts_as_the_store_sees_them(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -426,6 +449,7 @@ def test_shop_hears_of_texts_as_the_store_sees_them(
     assert (told["status"].email_subj, told["store_id"]) == ("is ready", 2)
 
 
+@on_sqlite
 def test_shop_hears_what_a_deleted_status_was(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -451,6 +475,7 @@ def test_shop_hears_after_the_commit(shop: Flask, visitor: FlaskClient) -> None:
     assert seen == ["A"]
 
 
+@on_sqlite
 def test_shop_hears_nothing_of_what_was_refused(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -519,6 +544,7 @@ def test_shop_reads_statuses_without_http(shop: Flask, visitor: FlaskClient) -> 
     )
 
 
+@on_sqlite
 def test_shop_reads_as_a_store(shop: Flask, visitor: FlaskClient) -> None:
     visitor.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "is ready"})
     with shop.app_context():
@@ -538,6 +564,7 @@ def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
         assert catalogue.list_statuses("O")[1].params == {"color": "#000000"}
 
 
+@on_sqlite
 def test_what_the_shop_reads_is_immutable(shop: Flask) -> None:
     with shop.app_context():
         status = catalogue.list_statuses("O")[0]
@@ -550,6 +577,7 @@ def test_what_the_shop_reads_is_immutable(shop: Flask) -> None:
     assert len({status, status}) == 1
 
 
+@on_sqlite
 def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
     template = "{{ labels.B.description }} {{ labels.B.params.color }}"
     with shop.app_context():
