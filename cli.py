@@ -32,7 +32,8 @@ commands = AppGroup("order-statuses", help="Set up and manage the order statuses
 @commands.command()
 def init() -> None:
     """Create or upgrade the tables, and load the stock data into empty ones."""
-    initialise()
+    with in_words():
+        initialise()
     click.echo("The database is set up.", err=True)
 
 

@@ -135,6 +135,16 @@ def test_stock_needs_tables(empty_shop: Flask) -> None:
         assert inspect(db.engine).get_table_names() == []
 
 
+def test_init_leaves_the_tables_of_a_shop_alone(empty_shop: Flask) -> None:
+    run(empty_shop, "load-stock", "--create-tables")
+    refused = run(empty_shop, "init")
+
+    assert (refused.exit_code, type(refused.exception)) == (1, SystemExit)
+    assert "Nothing was changed." in refused.output
+    with empty_shop.app_context():
+        assert "order_statuses_version" not in inspect(db.engine).get_table_names()
+
+
 def test_commands_need_the_stock(empty_shop: Flask) -> None:
     with empty_shop.app_context():
         Base.metadata.create_all(db.engine)
