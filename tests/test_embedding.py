@@ -465,7 +465,7 @@ def test_next_migration_of_the_shop_is_empty(shop: Shop) -> None:
     assert "No new upgrade operations" in shop.call("alembic", "check")
 
 
-def test_pages_are_the_shop_s_own(manager: httpx.Client) -> None:
+def test_pages_stay_html(manager: httpx.Client) -> None:
     assert manager.get("/shop/about").text == "<h1>about</h1>"
     assert manager.get("/nothing").text == "<h1>Not in this shop</h1>"
     assert manager.get("/api/2.0/nothing").json()["status"] == 404
