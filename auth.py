@@ -57,6 +57,8 @@ def admit() -> None:
     identified = identify()
     if identified is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
+    if not isinstance(identified, Caller):  # a host's user could look like one
+        raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     if request.method not in SAFE_METHODS and is_foreign(request):
         raise Forbidden("Another site sent this request.")
     check_allowed(identified, request)

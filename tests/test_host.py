@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 from secrets import token_hex
+from types import SimpleNamespace
 from typing import Any
 
 import flask_sqlalchemy_lite
@@ -294,6 +295,20 @@ def test_shop_that_names_no_callers_has_our_api_users(
     shop.config["ORDER_STATUSES_IDENTIFY"] = None
 
     assert visitor.get(STATUSES).status_code == 401
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "identify", [lambda: SimpleNamespace(name="a user", store_id=None), lambda: 1 / 0]
+)
+def test_mistake_of_the_shop_lets_nobody_in(
+    shop: Flask, visitor: FlaskClient, identify: Callable[[], Any]
+) -> None:
+    shop.config["ORDER_STATUSES_IDENTIFY"] = identify
+    shop.register_error_handler(500, lambda error: ("<h1>Sorry</h1>", 500))
+    refused = visitor.get(STATUSES)
+
+    assert (refused.status_code, refused.get_json()["status"]) == (500, 500)
 
 
 @on_sqlite
