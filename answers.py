@@ -134,7 +134,7 @@ def recall() -> Response | None:
     if request.method not in READS:
         return None
     if not g.order_statuses_tokens:  # the host identified the caller
-        models.read_token()
+        models.read(models.TOKEN, {})
     remembered = memory().get(memory_key())
     return remembered and Response(remembered.body, headers=remembered.headers)
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 
-from order_statuses import config, models
+from order_statuses import config, models, writing
 from order_statuses.auth import key_hash
 from order_statuses.models import Catalogue, Key, Status, StatusText, Store, User, db
 
@@ -92,7 +92,7 @@ def add_store(store_id: int, name: str) -> None:
 @contextmanager
 def changing() -> Iterator[None]:
     """Write to the catalogue, with failures in words for an operator."""
-    with in_words(), models.writing():
+    with in_words(), writing.transaction():
         yield
 
 

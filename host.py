@@ -9,7 +9,7 @@ from flask import Flask, current_app
 from sqlalchemy import delete, select
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from order_statuses import catalogue, models
+from order_statuses import catalogue, writing
 from order_statuses.auth import caller
 from order_statuses.models import Key, Status, Store, StoreText, User, db
 
@@ -83,7 +83,7 @@ def set_stores(names: Mapping[int, str]) -> None:
     New ones are added and others renamed. Those that are not among *names* are removed,
     and with them their texts and the API users bound to them.
     """
-    models.lock_catalogue()
+    writing.lock_catalogue()
     remove_stores_but(list(names))
     for store_id, name in names.items():
         db.session.merge(Store(store_id=store_id, name=name))

@@ -1,11 +1,9 @@
-"""The tables, writing, and the database of the running application."""
+"""The tables, and the database of the running application."""
 
 import logging
 import re
 import secrets
-import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import current_app, g
@@ -21,12 +19,11 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
-    delete,
     event,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -34,7 +31,7 @@ from sqlalchemy.orm import (
     mapped_column,
     object_session,
 )
-from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
+from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
 
 if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
@@ -45,21 +42,16 @@ db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"])
 
 ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1
-MAX_PARAMS = 64
 NOT_SET_UP = (
     "The database is not set up: flask order-statuses init does it "
     "(in a shop of your own: your migrations, then flask order-statuses load-stock)."
 )
 TEXTS = ("description", "email_subj", "email_header")
-# N and T are reserved for hidden order states.
-LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
 
 logger = logging.getLogger(__name__)
 
 # SQLite numbers rows by itself only where the key is an INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
-
-
 Query = Select[*tuple[Any, ...]]
 Row = TypeVar("Row", "Status", "Store")
 
@@ -169,6 +161,9 @@ class Key(Base):
     )
 
 
+TOKEN = select(Catalogue.token)
+
+
 def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     """Run a query that begins with the catalogue's token, and note the token.
 
@@ -190,41 +185,6 @@ def fetch(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     with reader.connect() as connection:
         rows: Sequence[Any] = connection.execute(query, parameters).all()
         return rows
-
-
-def read_token() -> str:
-    """Return the catalogue's token as it stands."""
-    token: str = read(TOKEN, {})[0][0]
-    return token
-
-
-TOKEN = select(Catalogue.token)
-
-
-@contextmanager
-def writing() -> Iterator[None]:
-    """Hold the catalogue's one lock, and commit at the end or roll back.
-
-    Whatever is read inside is the newest there is, and stays so until the commit.
-
-    :raise 503: the catalogue was never initialised
-    """
-    try:
-        lock_catalogue()
-        yield
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
-
-
-def lock_catalogue() -> None:
-    """Give the catalogue a new token, which makes every other writer wait."""
-    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    session: Session = db.session() if callable(db.session) else db.session
-    if renew_token(session.connection(bind_arguments={"mapper": Catalogue})) == 0:
-        raise not_initialised()
-    session.info["order_statuses_renewed_in"] = innermost_transaction(session)
 
 
 def renew_token(connection: Connection) -> int:
@@ -285,107 +245,3 @@ def get_or_404(model: type[Row], text: str) -> Row:
     if found is None:
         raise NotFound(f"There is no such {noun}.")
     return found
-
-
-def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:
-    """Add a status with the next free letter, and its texts in all *languages*.
-
-    :raise 400: no letter is left, or too many params
-    """
-    status = Status(
-        type=fields["type"],
-        status=free_letter(fields["type"]),
-        is_default=fields.get("is_default"),
-        params=merge({}, fields.get("params", {})),
-    )
-    db.session.add(status)
-    db.session.flush()
-    texts = {name: fields.get(name, "") for name in TEXTS}
-    db.session.add_all(
-        StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
-        for lang_code in languages
-    )
-    return status
-
-
-def free_letter(type_: str) -> str:
-    """Return the first letter that no status of the type has."""
-    taken = set(db.session.scalars(select(Status.status).where(Status.type == type_)))
-    for letter in LETTERS:
-        if letter not in taken:
-            return letter
-    raise BadRequest("All letters of this type are taken; delete a status first.")
-
-
-def change_status(status: Status, fields: Mapping[str, Any]) -> None:
-    """Set the *fields* given, the texts among them in the language *lang_code*.
-
-    :raise 400: too many params
-    """
-    if "is_default" in fields:
-        status.is_default = fields["is_default"]
-    if "params" in fields:
-        status.params = merge(status.params, fields["params"])
-    key = {"status_id": status.status_id, "lang_code": fields["lang_code"]}
-    set_texts(StatusText, key, fields)
-
-
-def set_store_texts(status: Status, store: Store, fields: Mapping[str, Any]) -> None:
-    """Set the e-mail texts given in a store, in the language *lang_code*."""
-    key = {
-        "status_id": status.status_id,
-        "store_id": store.store_id,
-        "lang_code": fields["lang_code"],
-    }
-    set_texts(StoreText, key, fields)
-
-
-def set_texts(
-    model: type[StatusText | StoreText],
-    key: Mapping[str, Any],
-    fields: Mapping[str, Any],
-) -> None:
-    """Set the texts among *fields* in the row of that *key*, new or old."""
-    texts = {name: fields[name] for name in TEXTS if name in fields}
-    if texts:
-        row = db.session.get(model, key, populate_existing=True) or model(**key)
-        for name, text in texts.items():
-            setattr(row, name, text)
-        db.session.add(row)
-
-
-def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
-    """Return *params* with the *changes*; None removes a key.
-
-    >>> merge({"color": "#ffffff", "note": "x"}, {"note": None, "repay": "Y"})
-    {'color': '#ffffff', 'repay': 'Y'}
-    """
-    merged = {k: v for k, v in {**params, **changes}.items() if v is not None}
-    if len(merged) > MAX_PARAMS:
-        raise BadRequest(f"A status has at most {MAX_PARAMS} params; remove some.")
-    return merged
-
-
-def check_not_default(status: Status) -> None:
-    """Refuse to delete what is built in.
-
-    :raise 400: it is
-    """
-    if status.is_default == "Y":
-        raise BadRequest("A default status cannot be deleted; set is_default to N.")
-
-
-def delete_status(status: Status) -> None:
-    """Remove *status* and its texts everywhere.
-
-    :raise 400: a table of the shop's refers to it
-    """
-    # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
-    for texts in (StatusText, StoreText):
-        of_status = texts.status_id == status.status_id
-        db.session.execute(delete(texts).where(of_status))
-    db.session.delete(status)
-    try:
-        db.session.flush()
-    except IntegrityError as error:
-        raise BadRequest("The shop still uses this status.") from error

@@ -3,7 +3,7 @@
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
-from order_statuses import bodies, catalogue, config, host, models
+from order_statuses import bodies, catalogue, config, host, models, writing
 from order_statuses.answers import (
     Resource,
     as_json,
@@ -52,12 +52,11 @@ def show(status_id: str) -> ResponseReturnValue:
 def create() -> ResponseReturnValue:
     """Create a status, its texts the same in every language."""
     sent = bodies.read(request)
-    with models.writing():
+    with writing.transaction() as after_commit:
         fields = status_schema.load(bodies.decode(sent))
-        created = models.create_status(fields, config.languages())
+        created = writing.create_status(fields, config.languages())
         status_id = str(created.status_id)
-        announce = host.announcement(host.status_created, created)
-    announce()
+        after_commit(host.announcement(host.status_created, created))
     # The documentation's key, and the one that deployed clients read.
     body = {"statuses_id": status_id, "status_id": status_id}
     return as_json(body, 201, {"Location": url_for(".show", status_id=status_id)})
@@ -67,26 +66,25 @@ def create() -> ResponseReturnValue:
 def update(status_id: str) -> ResponseReturnValue:
     """Change the fields that were sent, and only those."""
     sent = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with models.writing():
+    with writing.transaction() as after_commit:
         check_preconditions(sent)
         status = models.get_or_404(Status, status_id)
         changes = changes_schema.load(bodies.decode(sent))
         fields = write_query.load(request.args) | changes
-        models.change_status(status, fields)
-        announce = host.announcement(host.status_updated, status, fields["lang_code"])
-    announce()
+        writing.change_status(status, fields)
+        news = host.announcement(host.status_updated, status, fields["lang_code"])
+        after_commit(news)
     return as_json({"status_id": status_id})
 
 
 @bp.delete("/statuses/<status_id>")
 def delete(status_id: str) -> ResponseReturnValue:
     """Delete a status and its texts everywhere, unless it is built in or in use."""
-    with models.writing():
+    with writing.transaction() as after_commit:
         check_preconditions()
         status = models.get_or_404(Status, status_id)
-        models.check_not_default(status)
+        writing.check_not_default(status)
         host.check_unused(status)
-        announce = host.announcement(host.status_deleted, status)
-        models.delete_status(status)
-    announce()
+        after_commit(host.announcement(host.status_deleted, status))
+        writing.delete_status(status)
     return no_content()

@@ -3,7 +3,7 @@
 from flask import request
 from flask.typing import ResponseReturnValue
 
-from order_statuses import bodies, catalogue, host, models
+from order_statuses import bodies, catalogue, host, models, writing
 from order_statuses.answers import Resource, as_json, as_list, check_preconditions
 from order_statuses.auth import caller
 from order_statuses.models import Status, Store
@@ -59,15 +59,15 @@ def show_status(store_id: str, status_id: str) -> ResponseReturnValue:
 def update_status(store_id: str, status_id: str) -> ResponseReturnValue:
     """Set a status's e-mail texts in one storefront."""
     sent = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with models.writing():
+    with writing.transaction() as after_commit:
         check_preconditions(sent)
         store = models.get_or_404(Store, store_id)
         status = models.get_or_404(Status, status_id)
         texts = store_texts_schema.load(bodies.decode(sent))
         fields = write_query.load(request.args) | texts
-        models.set_store_texts(status, store, fields)
-        announce = host.announcement(
+        writing.set_store_texts(status, store, fields)
+        news = host.announcement(
             host.status_updated, status, fields["lang_code"], store.store_id
         )
-    announce()
+        after_commit(news)
     return as_json({"status_id": status_id})

@@ -24,7 +24,7 @@ from sqlalchemy import insert, select
 from werkzeug.test import EnvironBuilder
 
 from order_statuses.answers import Memory
-from order_statuses.models import LETTERS, Status, StatusText, Store, StoreText, db
+from order_statuses.models import Status, StatusText, Store, StoreText, db
 from order_statuses.tests.conftest import (
     ADMINISTRATOR,
     KEY,
@@ -33,6 +33,7 @@ from order_statuses.tests.conftest import (
     service,
 )
 from order_statuses.tests.servers import ROOT, serving
+from order_statuses.writing import LETTERS
 
 BARE = "a bare Flask view"
 LIST = "/api/2.0/statuses"

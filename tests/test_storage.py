@@ -24,9 +24,9 @@ from order_statuses.models import (
     StoreText,
     User,
     db,
-    writing,
 )
 from order_statuses.tests.conftest import service, statements_of
+from order_statuses.writing import transaction
 
 NOT_SET_UP = {
     "message": "Service Unavailable: The database is not set up yet.",
@@ -67,7 +67,7 @@ def test_migrations_can_be_taken_back(empty_app: Flask) -> None:
 def test_init_is_idempotent(empty_app: Flask) -> None:
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
-        with writing():
+        with transaction():
             db.session.delete(db.session.get_one(Status, 3))
         before = list(db.session.scalars(select(Status.status_id)))
 

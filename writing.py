@@ -1,0 +1,165 @@
+"""Writing: the one lock, and what changes under it."""
+
+import string
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import BadRequest
+
+from order_statuses.models import (
+    TEXTS,
+    Catalogue,
+    Status,
+    StatusText,
+    Store,
+    StoreText,
+    db,
+    innermost_transaction,
+    not_initialised,
+    renew_token,
+)
+
+MAX_PARAMS = 64
+# N and T are reserved for hidden order states.
+LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
+
+
+Call = Callable[[], None]
+
+
+@contextmanager
+def transaction() -> Iterator[Callable[[Call], None]]:
+    """Hold the catalogue's one lock, and commit at the end or roll back.
+
+    Whatever is read inside is the newest there is, and stays so until the commit. What
+    is yielded takes calls that are made after the commit.
+
+    :raise 503: the catalogue was never initialised
+    """
+    calls: list[Call] = []
+    try:
+        lock_catalogue()
+        yield calls.append
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    for call in calls:
+        call()
+
+
+def lock_catalogue() -> None:
+    """Give the catalogue a new token, which makes every other writer wait."""
+    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
+    session: Session = db.session() if callable(db.session) else db.session
+    if renew_token(session.connection(bind_arguments={"mapper": Catalogue})) == 0:
+        raise not_initialised()
+    session.info["order_statuses_renewed_in"] = innermost_transaction(session)
+
+
+def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:
+    """Add a status with the next free letter, and its texts in all *languages*.
+
+    :raise 400: no letter is left, or too many params
+    """
+    status = Status(
+        type=fields["type"],
+        status=free_letter(fields["type"]),
+        is_default=fields.get("is_default"),
+        params=merge({}, fields.get("params", {})),
+    )
+    db.session.add(status)
+    db.session.flush()
+    texts = {name: fields.get(name, "") for name in TEXTS}
+    db.session.add_all(
+        StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
+        for lang_code in languages
+    )
+    return status
+
+
+def free_letter(type_: str) -> str:
+    """Return the first letter that no status of the type has."""
+    taken = set(db.session.scalars(select(Status.status).where(Status.type == type_)))
+    for letter in LETTERS:
+        if letter not in taken:
+            return letter
+    raise BadRequest("All letters of this type are taken; delete a status first.")
+
+
+def change_status(status: Status, fields: Mapping[str, Any]) -> None:
+    """Set the *fields* given, the texts among them in the language *lang_code*.
+
+    :raise 400: too many params
+    """
+    if "is_default" in fields:
+        status.is_default = fields["is_default"]
+    if "params" in fields:
+        status.params = merge(status.params, fields["params"])
+    key = {"status_id": status.status_id, "lang_code": fields["lang_code"]}
+    set_texts(StatusText, key, fields)
+
+
+def set_store_texts(status: Status, store: Store, fields: Mapping[str, Any]) -> None:
+    """Set the e-mail texts given in a store, in the language *lang_code*."""
+    key = {
+        "status_id": status.status_id,
+        "store_id": store.store_id,
+        "lang_code": fields["lang_code"],
+    }
+    set_texts(StoreText, key, fields)
+
+
+def set_texts(
+    model: type[StatusText | StoreText],
+    key: Mapping[str, Any],
+    fields: Mapping[str, Any],
+) -> None:
+    """Set the texts among *fields* in the row of that *key*, new or old."""
+    texts = {name: fields[name] for name in TEXTS if name in fields}
+    if texts:
+        row = db.session.get(model, key, populate_existing=True) or model(**key)
+        for name, text in texts.items():
+            setattr(row, name, text)
+        db.session.add(row)
+
+
+def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
+    """Return *params* with the *changes*; None removes a key.
+
+    >>> merge({"color": "#ffffff", "note": "x"}, {"note": None, "repay": "Y"})
+    {'color': '#ffffff', 'repay': 'Y'}
+    """
+    merged = {k: v for k, v in {**params, **changes}.items() if v is not None}
+    if len(merged) > MAX_PARAMS:
+        raise BadRequest(f"A status has at most {MAX_PARAMS} params; remove some.")
+    return merged
+
+
+def check_not_default(status: Status) -> None:
+    """Refuse to delete what is built in.
+
+    :raise 400: it is
+    """
+    if status.is_default == "Y":
+        raise BadRequest("A default status cannot be deleted; set is_default to N.")
+
+
+def delete_status(status: Status) -> None:
+    """Remove *status* and its texts everywhere.
+
+    :raise 400: a table of the shop's refers to it
+    """
+    # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
+    for texts in (StatusText, StoreText):
+        of_status = texts.status_id == status.status_id
+        db.session.execute(delete(texts).where(of_status))
+    db.session.delete(status)
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        raise BadRequest("The shop still uses this status.") from error
