@@ -39,6 +39,8 @@ class Resource(Blueprint):
     OPTIONS is left to the catch-all, which knows what other methods there are.
     """
 
+    list_form = "array"
+
     def add_url_rule(self, *args: Any, **options: Any) -> None:
         ours = {"strict_slashes": False, "provide_automatic_options": False}
         super().add_url_rule(*args, **{**options, **ours})

@@ -3,7 +3,7 @@
 import logging
 from contextlib import suppress
 
-from flask import Blueprint, Response, g, request
+from flask import Response, g, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 def create_blueprint(
     name: str = "order_statuses", list_form: str = "array"
-) -> Blueprint:
+) -> answers.Resource:
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
@@ -40,6 +40,7 @@ def create_blueprint(
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
     bp = answers.Resource(name, __name__)
+    bp.list_form = list_form
 
     @bp.before_request
     def admit() -> Response | None:

@@ -172,7 +172,11 @@ class StoreTextsSchema(WireSchema):
             )
 
 
-class WriteQuery(WireSchema):
+class Query(WireSchema):
+    """What may follow an address; the documentation tells it from a body by this."""
+
+
+class WriteQuery(Query):
     """The query of an update: the language of texts whose body names none."""
 
     lang_code = fields.String(
@@ -180,19 +184,21 @@ class WriteQuery(WireSchema):
     )
 
 
-class StatusQuery(WireSchema):
+class StatusQuery(Query):
     """The query of one status; an unknown language is the default one."""
 
-    lang_code = fields.String(load_default=None)
+    lang_code = fields.String(load_default=lambda: config.languages()[0])
 
 
-class PageQuery(WireSchema):
+class PageQuery(Query):
     """The query of a list; 0 *items_per_page* are all."""
 
     page = fields.Integer(
         load_default=1, pre_load=digits, validate=validate.Range(min=1)
     )
-    items_per_page = fields.Integer(load_default=0, pre_load=digits)
+    items_per_page = fields.Integer(
+        load_default=0, pre_load=digits, validate=validate.Range(min=0)
+    )
 
 
 class StatusesQuery(PageQuery, StatusQuery):
