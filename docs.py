@@ -92,24 +92,24 @@ def create_docs_blueprint(api: Resource) -> Resource:
     @bp.get(ADDRESS)
     def document() -> ResponseReturnValue:
         """Read this document."""
-        prefix = cast(Rule, request.url_rule).rule.removesuffix(ADDRESS)
+        prefix = request.path.rstrip("/").removesuffix(ADDRESS)
         built = current_app.extensions.setdefault("order_statuses_docs", {})
         with building:
             if prefix not in built:
-                built[prefix] = Document(api, prefix).of(rules_of(api))
+                built[prefix] = Document(api, prefix).of(rules_of(api, document))
         servers = [{"url": request.root_path + prefix}]
         return as_json(built[prefix] | {"servers": servers})
 
     return bp
 
 
-def rules_of(api: Resource) -> list[Rule]:
-    """Return the rules of the resources nested in *api*, and the one that is asked."""
+def rules_of(api: Resource, document: Callable[..., Any]) -> list[Rule]:
+    """Return the rules of the resources nested in *api*, and of its *document*."""
     return [
         rule
         for rule in current_app.url_map.iter_rules()
         if api.name in rule.endpoint.split(".")[:-2]
-        or rule.endpoint == request.endpoint
+        or current_app.view_functions[rule.endpoint] is document
     ]
 
 
