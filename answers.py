@@ -1,7 +1,7 @@
 """Answers as JSON, lists among them: remembered, negotiated, conditional."""
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
@@ -182,7 +182,7 @@ def check_preconditions(sent: Sent | None = None) -> None:
     required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
     if not (required or CONDITIONS & request.environ.keys()):
         return
-    etag = etag_of(cast("Callable[[], Response]", view_of("GET"))())  # 404 goes first
+    etag = etag_of(cast("partial[Response]", view_of("GET"))())  # 404 goes first
     if sent:
         sent.check()
     if required and not request.if_match:
@@ -193,7 +193,7 @@ def check_preconditions(sent: Sent | None = None) -> None:
         raise PreconditionFailed(CHANGED)
 
 
-def view_of(method: str) -> Callable[[], Any] | None:
+def view_of(method: str) -> partial[Any] | None:
     """Return what answers *method* at this address, unless that is the catch-all."""
     adapter = cast(MapAdapter, request_ctx.url_adapter)
     try:

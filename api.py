@@ -74,6 +74,7 @@ def prepare(state: BlueprintSetupState) -> None:
 def elsewhere(address: str = "") -> ResponseReturnValue:
     """Answer for what no resource does: OPTIONS, other methods, other addresses.
 
+    :raise 403: the caller has no access to the store in the address
     :raise 404: there is nothing at this address, or no such status or store
     :raise 405: with the methods that there are
     """
@@ -81,6 +82,8 @@ def elsewhere(address: str = "") -> ResponseReturnValue:
     if not allowed:
         raise NotFound("There is nothing at this address.")
     if view := answers.view_of("GET"):
+        request.view_args = view.keywords
+        auth.check_allowed(auth.caller(), request)
         with suppress(BadRequest):
             view()  # 404 goes before 405
     allowed.append("OPTIONS")
