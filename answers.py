@@ -1,6 +1,7 @@
 """Answers as JSON, lists among them: remembered, negotiated, conditional."""
 
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,12 +13,14 @@ from urllib.parse import quote, urlencode
 from cachetools import TTLCache
 from flask import Blueprint, Response, current_app, g, request
 from flask.globals import request_ctx
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import (
     HTTPException,
     NotAcceptable,
     PreconditionFailed,
     PreconditionRequired,
 )
+from werkzeug.http import parse_accept_header
 from werkzeug.routing import MapAdapter
 
 from order_statuses import errors, models
@@ -232,11 +235,13 @@ def accepts_json() -> bool:
     header = request.headers.get("Accept", "").strip()
     if header in {"", "*/*", "application/json"}:
         return True
+    # Java sends q=.2, which is not a number to HTTP.
+    header = re.sub(r"\bq=\.", "q=0.", header)
     # Without parameters: clients send application/json; charset=utf-8 here as well.
     accepted = {
         media_type.partition(";")[0].strip().lower(): quality
-        for media_type, quality in reversed(request.accept_mimetypes)
+        for media_type, quality in reversed(parse_accept_header(header, MIMEAccept))
     }
-    ranges = ("application/json", "application/*", "*/*"), ("text/json", "text/*")
+    ranges = ("application/json", "application/*", "*/*", "*"), ("text/json", "text/*")
     qualities = [[accepted[r] for r in by if r in accepted] for by in ranges]
     return any(found and found[0] > 0 for found in qualities)
