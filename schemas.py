@@ -81,12 +81,14 @@ def digits(value: Any) -> Any:
 def as_text(value: Any) -> Any:
     """Return a scalar as the string that stands for it, and anything else as it is.
 
-    >>> as_text(True), as_text(5), as_text(None)
-    ('Y', '5', None)
+    >>> as_text(True), as_text(5), as_text(5.0), as_text(None)
+    ('Y', '5', '5', None)
     """
     if isinstance(value, bool):
         return "Y" if value else "N"
-    return str(value) if isinstance(value, int | float) else value
+    if isinstance(value, int | float):
+        return str(value).removesuffix(".0")  # the same number in JSON
+    return value
 
 
 def params_as_text(params: Any) -> Any:
