@@ -168,6 +168,8 @@ def parts(content: bytes, boundary: str) -> list[tuple[str, str]]:
         if isinstance(event, File):
             raise BadRequest(f"The part {event.name!r} is a file; send it as text.")
         if isinstance(event, Field):
+            if event.name is None:  # for Werkzeug, also one whose quotes do not end
+                raise BadRequest("A part of the body has no name; give it one.")
             pairs.append((event.name, b""))
         elif isinstance(event, Data):
             name, value = pairs.pop()

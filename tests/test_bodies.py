@@ -99,6 +99,13 @@ BAD_PARTS: dict[str, tuple[bytes, int, str]] = {
         400,
         "file",
     ),
+    "no name": (
+        parts(*GOOD_PARTS, b"Content-Disposition: form-data\r\n\r\nx"),
+        400,
+        "name",
+    ),
+    "name without an end": (parts(*GOOD_PARTS, part(b"x\\", b"x")), 400, "name"),
+    "no disposition": (parts(*GOOD_PARTS, b"X: y\r\n\r\nx"), 400, "multipart"),
     "not UTF-8": (parts(*GOOD_PARTS, part(b"x", b"\xff")), 400, "UTF-8"),
     "NUL": (parts(*GOOD_PARTS, part(b"x", b"a\0b")), 400, "NUL"),
     "plain and brackets": (
