@@ -21,12 +21,21 @@ from werkzeug.exceptions import (
     NotFound,
     ServiceUnavailable,
 )
+from werkzeug.routing import PathConverter
 
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
 
 METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
 
 logger = logging.getLogger(__name__)
+
+
+class Anything(PathConverter):
+    """Whatever follows the prefix; to Werkzeug's own converter, all but line breaks."""
+
+    NAME = "order_statuses_anything"
+    regex = "[^/](?s:.*?)"
+    part_isolating = False
 
 
 def create_blueprint(
@@ -58,7 +67,7 @@ def create_blueprint(
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
-    bp.add_url_rule("/<path:address>", view_func=elsewhere, methods=METHODS)
+    bp.add_url_rule(f"/<{Anything.NAME}:address>", view_func=elsewhere, methods=METHODS)
     return bp
 
 
@@ -66,6 +75,7 @@ def prepare(state: BlueprintSetupState) -> None:
     """Give the application that mounts the blueprint its settings and commands."""
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
+    state.app.url_map.converters[Anything.NAME] = Anything
     config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_memory", answers.Memory())
     state.app.cli.add_command(cli.commands)

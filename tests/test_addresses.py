@@ -90,7 +90,19 @@ def test_what_is_no_id_is_not_found(client: FlaskClient, bad_id: str) -> None:
 @pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
 @pytest.mark.parametrize(
     "address",
-    ["", "/", "/nothing", "/orders/1", "/statuses/1/2", "/stores/1/users", "/Statuses"],
+    [
+        "",
+        "/",
+        "/nothing",
+        "/no%0Athing",
+        "/nothing%0A",
+        "/statuses/1%0D%0A",
+        "/stores/1%0A/statuses",
+        "/orders/1",
+        "/statuses/1/2",
+        "/stores/1/users",
+        "/Statuses",
+    ],
 )
 def test_unknown_address_is_not_found_by_any_method(
     client: FlaskClient, prefix: str, address: str
@@ -442,6 +454,7 @@ FOREIGN = {"Origin": "https://evil.example"}
         # Each has every fault of those below it, and one more.
         ("OPTIONS", "/stores/2/statuses/999", FOREIGN, 401),
         ("PATCH", "/nothing", FOREIGN, 401),
+        ("GET", "/no%0Athing", FOREIGN, 401),
         ("POST", "/statuses/999", FOREIGN, 401),
     ],
 )
