@@ -18,7 +18,7 @@ from werkzeug.exceptions import default_exceptions
 from werkzeug.routing import Rule
 
 from order_statuses import bodies, descriptions, schemas
-from order_statuses.answers import Resource, as_json, negotiate
+from order_statuses.answers import CACHING, Resource, as_json
 from order_statuses.auth import SAFE_METHODS
 from order_statuses.catalogue import OrderStatus, Storefront
 from order_statuses.descriptions import ID, INTEGER, STRING, Json, closed
@@ -44,21 +44,27 @@ ERRORS = {
     404: "There is no such status, store or address.",
     405: "The address does not have this method.",
     406: "Accept rules JSON out.",
+    412: "If-Match or If-None-Match does not hold.",
     413: "The body is larger than 1 MiB or has too many parts.",
     415: "The Content-Type is not understood.",
+    428: "If-Match is required here.",
     500: "The service failed; its log says why.",
     503: "The database is away or not set up; try again later.",
 }
 
 HEADERS = {
     "Allow": "The methods that the address has.",
+    "Cache-Control": "Caches must ask each time whether it is still so.",
+    "ETag": "Stands for this very answer, in If-None-Match and If-Match.",
     "Link": "The first, previous, next and last page, when the list is cut (RFC 8288).",
     "Location": "The address of what was created.",
     "Retry-After": "After how many seconds to try again.",
+    "Vary": "What else the answer depends on.",
     "WWW-Authenticate": "How to send credentials.",
     "X-Total-Count": "The number of all items, whatever the page.",
 }
 OPTIONAL_HEADERS = {"Link"}
+PAGING = ("X-Total-Count", "Link")
 NUMBERS = {"Retry-After", "X-Total-Count"}
 HEADERS_OF = {401: ["WWW-Authenticate"], 405: ["Allow"], 503: ["Retry-After"]}
 
@@ -73,6 +79,12 @@ DONE: dict[str, tuple[int, str, list[str], list[str]]] = {
     "POST": (201, "It is created.", ["Location"], ["statuses_id", "status_id"]),
     "PUT": (200, "It is changed.", [], ["status_id"]),
 }
+# What may be asked for on condition of an ETag (RFC 9110 §13), and by which headers.
+CONDITIONAL = {"GET", "HEAD", "PUT", "DELETE"}
+CONDITIONS = {
+    "If-Match": "Only if it still has this ETag.",
+    "If-None-Match": "Only if it no longer has this ETag.",
+}
 ALIKE = {
     "HEAD": "Read the headers alone.",
     "OPTIONS": "Ask for the methods that the address has.",
@@ -86,7 +98,6 @@ def create_docs_blueprint(api: Resource) -> Resource:
     same prefix, for everyone.
     """
     bp = Resource("docs", __name__)
-    bp.after_request(negotiate)
     building = Lock()
 
     @bp.get(ADDRESS)
@@ -134,6 +145,9 @@ class Document:
         """Return the document of the *rules*."""
         for item in ITEMS.values():
             self.spec.components.schema(item.__name__, descriptions.read(item))
+        for name, meaning in CONDITIONS.items():
+            condition = {"description": meaning, "schema": STRING}
+            self.spec.components.parameter(name, "header", condition)
         self.add_headers()
         self.add_errors()
         for rule in rules:
@@ -164,11 +178,10 @@ class Document:
         view = inspect.unwrap(current_app.view_functions[rule.endpoint])
         methods = sorted(rule.methods or ())
         operations = {m.lower(): self.operation(m, address, view) for m in methods}
-        if self.api.name not in rule.endpoint.split(
-            "."
-        ):  # it is mounted beside the API
+        if self.api.name not in rule.endpoint.split("."):  # outside the API's guard
+            public = {"200": answer("It is there.", (), {"type": "object"})}
             for operation in operations.values():
-                operation["security"] = []
+                operation |= {"security": [], "responses": public}
         if "GET" in methods:
             operations["options"] = self.operation("OPTIONS", address, view)
         self.spec.path(
@@ -189,6 +202,7 @@ class Document:
             "tags": [module],
             "operationId": f"{module}_{view.__name__}",
             "summary": summary,
+            "parameters": [],
             "responses": self.success(method, address),
         }
         if more:
@@ -199,7 +213,9 @@ class Document:
                 "summary": ALIKE[method],
             }
         if query and method != "OPTIONS":
-            described["parameters"] = [{"in": "query", "schema": query}]
+            described["parameters"] += [{"in": "query", "schema": query}]
+        if method in CONDITIONAL:
+            described["parameters"] += CONDITIONS
         if sent:
             described["requestBody"] = self.body(sent)
         is_list = isinstance(query, schemas.PageQuery)
@@ -214,17 +230,17 @@ class Document:
             content = closed({name: ID for name in names}) if names else None
             return {str(code): answer(meaning, headers, content)}
         name = re.findall("/([a-z]+)", address)[-1]
-        if name not in ITEMS:
-            return {"200": answer("The document.", (), {"type": "object"})}
-        item = reference(ITEMS[name].__name__)
-        if address.endswith("}"):
-            return {"200": answer("It is there.", (), item)}
-        paging = ("X-Total-Count", "Link")
-        return {"200": answer("The list.", paging, self.list_of(name, item))}
+        is_list = name in ITEMS and not address.endswith("}")
+        headers = [*CACHING, "ETag", *(PAGING if is_list else ())]
+        content = self.list_of(name) if is_list else item(name)
+        return {
+            "200": answer("It is there.", headers, content),
+            "304": answer("It is what If-None-Match names.", headers, None),
+        }
 
-    def list_of(self, name: str, item: Json) -> Json:
+    def list_of(self, name: str) -> Json:
         """Return the JSON Schema of a list in the mount's form."""
-        items = {"type": "array", "items": item}
+        items = {"type": "array", "items": item(name)}
         if self.api.list_form == "array":
             return items
         numbers = dict.fromkeys(("items_per_page", "page", "total_items"), INTEGER)
@@ -276,12 +292,24 @@ def refusals(method: str, address: str, is_list: bool) -> list[int]:
         403: method not in SAFE_METHODS or "{store_id}" in address,
         404: "{" in address,
         406: reads,
+        412: method in CONDITIONAL,
         413: sends,
         415: sends,
+        428: method in CONDITIONAL - {"GET", "HEAD"} and is_condition_required(),
         500: True,
         503: True,
     }
     return [code for code, is_possible in possible.items() if is_possible]
+
+
+def is_condition_required() -> bool:
+    required: bool = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
+    return required
+
+
+def item(name: str) -> Json:
+    """Return the JSON Schema of what one address of *name* holds."""
+    return reference(ITEMS[name].__name__) if name in ITEMS else {"type": "object"}
 
 
 def answer(meaning: str, headers: Iterable[str], content: Json | None) -> Json:

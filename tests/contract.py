@@ -14,7 +14,10 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from werkzeug.test import TestResponse
 
+from order_statuses import cli
 from order_statuses.app import create_app, without_api_php
+from order_statuses.auth import Caller
+from order_statuses.models import db
 
 PREFIXES = ("/api/2.0", "/api")  # the longer one first
 # What shapes the document.
@@ -22,6 +25,7 @@ SETTINGS = (
     "ORDER_STATUSES_LANGUAGES",
     "ORDER_STATUSES_TYPES",
     "ORDER_STATUSES_LIST_FORM",
+    "ORDER_STATUSES_REQUIRE_IF_MATCH",
 )
 # What HTTP itself gives an answer.
 HTTP_HEADERS = {"Content-Type", "Content-Length"}
@@ -59,11 +63,18 @@ def contract_of(app: Flask, prefix: str) -> "Contract":
 
 @cache
 def published(prefix: str, *settings: Any) -> "Contract":
-    """Return what a service with these *settings* serves, without any database."""
-    public = {"DATABASE_URL": "sqlite://", "ORDER_STATUSES_PUBLIC_DOCUMENT": True}
-    app = create_app(public | dict(zip(SETTINGS, settings, strict=True)))
-    document = app.test_client().get(f"{prefix}/openapi.json").json
-    assert document is not None
+    """Return what a service with these *settings* serves."""
+    app = create_app(
+        {
+            "DATABASE_URL": "sqlite://",
+            "ORDER_STATUSES_IDENTIFY": lambda: Caller("anyone"),
+            **dict(zip(SETTINGS, settings, strict=True)),
+        }
+    )
+    with app.app_context():
+        cli.initialise()
+        document = app.test_client().get(f"{prefix}/openapi.json").get_json()
+        db.engine.dispose()
     return Contract(document)
 
 

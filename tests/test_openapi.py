@@ -99,9 +99,10 @@ def test_document_has_the_body_of_every_operation_that_takes_one(
 
 def test_document_has_the_query_of_every_operation(document: dict[str, Any]) -> None:
     queries = {
-        name: sorted(parameter["name"] for parameter in operation["parameters"])
+        name: sorted(query)
         for name, operation in operations(document).items()
-        if "parameters" in operation and not name.startswith("head ")
+        if (query := [p["name"] for p in operation["parameters"] if "name" in p])
+        and not name.startswith("head ")
     }
 
     pages = ["items_per_page", "page"]
@@ -177,7 +178,7 @@ def test_document_has_the_form_of_lists_at_its_address(
     for path in ("/statuses", "/stores", "/stores/{store_id}/statuses"):
         answer = document["paths"][path]["get"]["responses"]["200"]
         assert answer["content"]["application/json"]["schema"]["type"] == kind
-        assert answer["headers"].keys() == {"X-Total-Count", "Link"}
+        assert answer["headers"].keys() >= {"X-Total-Count", "Link", "ETag"}
 
 
 @pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
@@ -197,7 +198,21 @@ def test_document_is_public_where_the_setting_says_so() -> None:
 
     assert answer.status_code == 200
     assert answer.json is not None
-    assert operations(answer.json)["get /openapi.json"]["security"] == []
+    operation = operations(answer.json)["get /openapi.json"]
+    assert operation["security"] == []
+    assert operation["responses"].keys() == {"200"}
+
+
+@pytest.mark.parametrize(("setting", "required"), [("no", False), ("yes", True)])
+def test_document_has_the_conditions_of_a_write(setting: str, required: bool) -> None:
+    named = operations(served(ORDER_STATUSES_REQUIRE_IF_MATCH=setting))
+    condition = {"$ref": "#/components/parameters/If-Match"}
+
+    for name in ("put /statuses/{status_id}", "delete /statuses/{status_id}"):
+        assert condition in named[name]["parameters"]
+        assert "412" in named[name]["responses"]
+        assert ("428" in named[name]["responses"]) == required
+    assert condition not in named["post /statuses"]["parameters"]
 
 
 @pytest.mark.parametrize(("root", "url"), [("", "/api"), ("/shop", "/shop/api")])
