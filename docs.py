@@ -7,6 +7,7 @@ method and the address.
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from posixpath import commonpath
 from threading import Lock
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -103,13 +104,13 @@ def create_docs_blueprint(api: Resource) -> Resource:
     @bp.get(ADDRESS)
     def document() -> ResponseReturnValue:
         """Read this document."""
-        prefix = request.path.rstrip("/").removesuffix(ADDRESS)
         built = current_app.extensions.setdefault("order_statuses_docs", {})
         with building:
-            if prefix not in built:
-                built[prefix] = Document(api, prefix).of(rules_of(api, document))
+            if api.name not in built:
+                built[api.name] = Document(api, document).built()
+        prefix = request.path.rstrip("/").removesuffix(ADDRESS)
         servers = [{"url": request.root_path + prefix}]
-        return as_json(built[prefix] | {"servers": servers})
+        return as_json(built[api.name] | {"servers": servers})
 
     return bp
 
@@ -127,7 +128,7 @@ def rules_of(api: Resource, document: Callable[..., Any]) -> list[Rule]:
 class Document:
     """A document being written: what operations have in common goes first."""
 
-    def __init__(self, api: Resource, prefix: str) -> None:
+    def __init__(self, api: Resource, view: Callable[..., Any]) -> None:
         # Here, since most processes are never asked for a document.
         from apispec import APISpec
         from apispec.ext.marshmallow import MarshmallowPlugin
@@ -139,10 +140,11 @@ class Document:
         self.converter = cast(OpenAPIConverter, marshmallow.converter)
         self.converter.add_attribute_function(descriptions.describe)
         self.api = api
-        self.prefix = prefix
+        self.rules = rules_of(api, view)
+        self.prefix = commonpath([rule.rule for rule in self.rules])
 
-    def of(self, rules: Iterable[Rule]) -> Json:
-        """Return the document of the *rules*."""
+    def built(self) -> Json:
+        """Return the whole document."""
         for item in ITEMS.values():
             self.spec.components.schema(item.__name__, descriptions.read(item))
         for name, meaning in CONDITIONS.items():
@@ -150,7 +152,7 @@ class Document:
             self.spec.components.parameter(name, "header", condition)
         self.add_headers()
         self.add_errors()
-        for rule in rules:
+        for rule in self.rules:
             self.add(rule)
         return self.spec.to_dict()
 
@@ -189,7 +191,7 @@ class Document:
             operations=operations,
             parameters=[
                 {"in": "path", "name": name, "schema": ID}
-                for name in sorted(rule.arguments)
+                for name in re.findall("{(.+?)}", address)
             ],
         )
 

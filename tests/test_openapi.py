@@ -228,11 +228,13 @@ def test_server_of_the_document_is_a_path(
 def test_document_is_built_once_and_only_where_it_is_asked_for() -> None:
     app = public_app()
     app.test_client().get("/api/openapi.json")
-    first = app.extensions["order_statuses_docs"]["/api"]
+    first = app.extensions["order_statuses_docs"]["order_statuses_unversioned"]
     app.test_client().get("/api/openapi.json")
 
-    assert app.extensions["order_statuses_docs"] == {"/api": first}
-    assert app.extensions["order_statuses_docs"]["/api"] is first
+    assert app.extensions["order_statuses_docs"] == {
+        "order_statuses_unversioned": first
+    }
+    assert app.extensions["order_statuses_docs"]["order_statuses_unversioned"] is first
 
 
 def test_nothing_of_the_document_is_loaded_before_it_is_asked_for() -> None:
