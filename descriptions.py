@@ -123,22 +123,32 @@ def sent(schema: Schema, described: Json) -> Json:
         "examples": [{name: example[name] for name in names if name != "is_default"}],
     }
     if hasattr(schema, "check_not_empty"):
-        about["anyOf"] = one_of(names)
+        about["not"] = nothing_of(names)
     return described | about
 
 
-def one_of(names: Iterable[str]) -> list[Json]:
-    """Return the JSON Schemas of which one holds if there is something to change."""
-    return [{"required": [name]} for name in names if name != "lang_code"]
+def nothing_of(names: Iterable[str]) -> Json:
+    """Return the JSON Schema of an object that changes nothing.
+
+    What changes something is its opposite: generators of clients stumble over the
+    plainer anyOf of what is required.
+    """
+    that_change = [name for name in names if name != "lang_code"]
+    return {"propertyNames": {"not": {"enum": that_change}}}
 
 
-def describe(converter: Any, field: fields.Field[Any], **_: Any) -> Json:
+def describe(converter: Any, field: fields.Field[Any], ret: Json) -> Json:
     """Return what apispec cannot read off a *field*: its meaning and our checks."""
-    described: Json = {"description": MEANINGS[str(field.name)]}
+    described = ret | {"description": MEANINGS[str(field.name)]}
     if callable(field.load_default):
         described["default"] = field.load_default()
     for check in (*field.pre_load, *field.validators):
         described |= CHECKS.get(check, dict)()
+    if schemas.yes_no in field.pre_load:
+        word = STRING | {"enum": described.pop("enum")}
+        described["anyOf"] = [word, {"type": "boolean"}]
+        del described["type"]
+    ret.clear()
     return described
 
 
@@ -148,10 +158,6 @@ CHECKS: dict[Any, Callable[[], Json]] = {
     schemas.known_type: lambda: {"enum": list(config.types())},
     schemas.trim: lambda: {"pattern": NOT_BLANK},
     schemas.one_line: lambda: {"pattern": ONE_LINE},
-    schemas.yes_no: lambda: {
-        "type": ["string", "boolean"],
-        "enum": [*"YN", True, False],
-    },
     schemas.digits: lambda: {"maximum": 10**18 - 1},
     schemas.check_params: lambda: {
         "properties": {name: param(name) for name in schemas.KNOWN_PARAMS},
@@ -191,8 +197,8 @@ def as_form(sent: Json) -> Json:
         form["patternProperties"] = {rf"^params\[{schemas.PARAM_NAME}\]$": other}
     form["properties"] = {n: as_text(field) for n, field in flat(properties).items()}
     form["examples"] = [flat(example) for example in sent["examples"]]
-    if "anyOf" in sent:
-        form["anyOf"] = one_of(form["properties"])
+    if "not" in sent:
+        form["not"] = nothing_of(form["properties"])
     return form
 
 
@@ -208,7 +214,7 @@ def flat(body: Json) -> Json:
 
 def as_text(field: Json) -> Json:
     """Return the JSON Schema of a *field* where it can only be sent as text."""
-    kept = {name: field[name] for name in field if name not in {"minimum", "maximum"}}
-    if "enum" in field:
-        kept["enum"] = [word for word in field["enum"] if isinstance(word, str)]
-    return kept | STRING
+    if "anyOf" in field:
+        field = field | field["anyOf"][0]
+    beside = {"anyOf", "minimum", "maximum"}
+    return {name: field[name] for name in field if name not in beside} | STRING
