@@ -118,7 +118,7 @@ def sent(schema: Schema, described: Json) -> Json:
     The example leaves *is_default* out: what is built in cannot be deleted again.
     """
     example, names = stock_example(), described["properties"]
-    about = {
+    about: Json = {
         "description": inspect.getdoc(type(schema)),
         "examples": [{name: example[name] for name in names if name != "is_default"}],
     }
