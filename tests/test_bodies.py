@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -278,6 +279,22 @@ def test_body_of_a_mebibyte_is_taken_and_a_byte_more_is_not(
 
     assert taken.status_code == 201
     assert_error(refused, 413)
+
+
+@pytest.mark.parametrize(("more", "code"), [(0, 201), (1, 413), (5000, 413)])
+def test_limit_holds_for_chunked_bodies_too(
+    client: FlaskClient, more: int, code: int
+) -> None:
+    start = b"description=Packed&x="
+    body = BytesIO(start + b"a" * (2**20 - len(start) + more))
+    answer = client.post(
+        "/api/2.0/statuses",
+        input_stream=body,
+        headers=headers_of("text/plain") | {"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},  # as gunicorn says of it
+    )
+
+    assert answer.status_code == code
 
 
 def test_limit_of_the_body_leaves_the_applications_alone(
