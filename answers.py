@@ -1,7 +1,8 @@
 """Answers as JSON, lists among them: remembered, negotiated, conditional."""
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import re
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
@@ -12,12 +13,14 @@ from urllib.parse import quote, urlencode
 from cachetools import TTLCache
 from flask import Blueprint, Response, current_app, g, request
 from flask.globals import request_ctx
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import (
     HTTPException,
     NotAcceptable,
     PreconditionFailed,
     PreconditionRequired,
 )
+from werkzeug.http import parse_accept_header
 from werkzeug.routing import MapAdapter
 
 from order_statuses import errors, models
@@ -38,6 +41,8 @@ class Resource(Blueprint):
 
     OPTIONS is left to the catch-all, which knows what other methods there are.
     """
+
+    list_form = "array"
 
     def add_url_rule(self, *args: Any, **options: Any) -> None:
         ours = {"strict_slashes": False, "provide_automatic_options": False}
@@ -180,7 +185,7 @@ def check_preconditions(sent: Sent | None = None) -> None:
     required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
     if not (required or CONDITIONS & request.environ.keys()):
         return
-    etag = etag_of(cast("Callable[[], Response]", view_of("GET"))())  # 404 goes first
+    etag = etag_of(cast("partial[Response]", view_of("GET"))())  # 404 goes first
     if sent:
         sent.check()
     if required and not request.if_match:
@@ -191,7 +196,7 @@ def check_preconditions(sent: Sent | None = None) -> None:
         raise PreconditionFailed(CHANGED)
 
 
-def view_of(method: str) -> Callable[[], Any] | None:
+def view_of(method: str) -> partial[Any] | None:
     """Return what answers *method* at this address, unless that is the catch-all."""
     adapter = cast(MapAdapter, request_ctx.url_adapter)
     try:
@@ -230,11 +235,13 @@ def accepts_json() -> bool:
     header = request.headers.get("Accept", "").strip()
     if header in {"", "*/*", "application/json"}:
         return True
+    # Java sends q=.2, which is not a number to HTTP.
+    header = re.sub(r"\bq=\.", "q=0.", header)
     # Without parameters: clients send application/json; charset=utf-8 here as well.
     accepted = {
         media_type.partition(";")[0].strip().lower(): quality
-        for media_type, quality in reversed(request.accept_mimetypes)
+        for media_type, quality in reversed(parse_accept_header(header, MIMEAccept))
     }
-    ranges = ("application/json", "application/*", "*/*"), ("text/json", "text/*")
+    ranges = ("application/json", "application/*", "*/*", "*"), ("text/json", "text/*")
     qualities = [[accepted[r] for r in by if r in accepted] for by in ranges]
     return any(found and found[0] > 0 for found in qualities)

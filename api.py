@@ -4,7 +4,7 @@ import logging
 from contextlib import suppress
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Flask, Response, g, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
@@ -23,6 +23,7 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
     default_exceptions,
 )
+from werkzeug.routing import PathConverter
 
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
 
@@ -31,9 +32,17 @@ METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
 logger = logging.getLogger(__name__)
 
 
+class Anything(PathConverter):
+    """Whatever follows the prefix; to Werkzeug's own converter, all but line breaks."""
+
+    NAME = "order_statuses_anything"
+    regex = "[^/](?s:.*?)"
+    part_isolating = False
+
+
 def create_blueprint(
     name: str = "order_statuses", list_form: str = "array"
-) -> Blueprint:
+) -> answers.Resource:
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
@@ -42,6 +51,7 @@ def create_blueprint(
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
     bp = answers.Resource(name, __name__)
+    bp.list_form = list_form
 
     @bp.before_request
     def admit() -> Response | None:
@@ -62,7 +72,7 @@ def create_blueprint(
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
-    bp.add_url_rule("/<path:address>", view_func=elsewhere, methods=METHODS)
+    bp.add_url_rule(f"/<{Anything.NAME}:address>", view_func=elsewhere, methods=METHODS)
     return bp
 
 
@@ -81,6 +91,7 @@ def prepare(state: BlueprintSetupState) -> None:
     """Give the application that mounts the blueprint its settings and commands."""
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
+    state.app.url_map.converters[Anything.NAME] = Anything
     config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_memory", answers.Memory())
     state.app.cli.add_command(cli.commands)
@@ -89,6 +100,7 @@ def prepare(state: BlueprintSetupState) -> None:
 def elsewhere(address: str = "") -> ResponseReturnValue:
     """Answer for what no resource does: OPTIONS, other methods, other addresses.
 
+    :raise 403: the caller has no access to the store in the address
     :raise 404: there is nothing at this address, or no such status or store
     :raise 405: with the methods that there are
     """
@@ -96,6 +108,8 @@ def elsewhere(address: str = "") -> ResponseReturnValue:
     if not allowed:
         raise NotFound("There is nothing at this address.")
     if view := answers.view_of("GET"):
+        request.view_args = view.keywords
+        auth.check_allowed(auth.caller(), request)
         with suppress(BadRequest):
             view()  # 404 goes before 405
     allowed.append("OPTIONS")

@@ -55,10 +55,13 @@ class Sent(NamedTuple):
 
 def read(request: Request) -> Sent:
     """Take the whole body from the socket, or at most a little over 1 MiB of it."""
-    request.max_content_length = MAX_BYTES
+    # One more, since a chunked body is cut there without a word.
+    request.max_content_length = MAX_BYTES + 1
     try:
         content: bytes | None = request.get_data()
     except RequestEntityTooLarge:
+        content = None
+    if content and len(content) > MAX_BYTES:
         content = None
     headers = request.headers
     return Sent(
@@ -168,6 +171,8 @@ def parts(content: bytes, boundary: str) -> list[tuple[str, str]]:
         if isinstance(event, File):
             raise BadRequest(f"The part {event.name!r} is a file; send it as text.")
         if isinstance(event, Field):
+            if event.name is None:  # for Werkzeug, also one whose quotes do not end
+                raise BadRequest("A part of the body has no name; give it one.")
             pairs.append((event.name, b""))
         elif isinstance(event, Data):
             name, value = pairs.pop()

@@ -81,12 +81,14 @@ def digits(value: Any) -> Any:
 def as_text(value: Any) -> Any:
     """Return a scalar as the string that stands for it, and anything else as it is.
 
-    >>> as_text(True), as_text(5), as_text(None)
-    ('Y', '5', None)
+    >>> as_text(True), as_text(5), as_text(5.0), as_text(None)
+    ('Y', '5', '5', None)
     """
     if isinstance(value, bool):
         return "Y" if value else "N"
-    return str(value) if isinstance(value, int | float) else value
+    if isinstance(value, int | float):
+        return str(value).removesuffix(".0")  # the same number in JSON
+    return value
 
 
 def params_as_text(params: Any) -> Any:
@@ -172,7 +174,11 @@ class StoreTextsSchema(WireSchema):
             )
 
 
-class WriteQuery(WireSchema):
+class Query(WireSchema):
+    """What may follow an address; the documentation tells it from a body by this."""
+
+
+class WriteQuery(Query):
     """The query of an update: the language of texts whose body names none."""
 
     lang_code = fields.String(
@@ -180,19 +186,21 @@ class WriteQuery(WireSchema):
     )
 
 
-class StatusQuery(WireSchema):
+class StatusQuery(Query):
     """The query of one status; an unknown language is the default one."""
 
-    lang_code = fields.String(load_default=None)
+    lang_code = fields.String(load_default=lambda: config.languages()[0])
 
 
-class PageQuery(WireSchema):
+class PageQuery(Query):
     """The query of a list; 0 *items_per_page* are all."""
 
     page = fields.Integer(
         load_default=1, pre_load=digits, validate=validate.Range(min=1)
     )
-    items_per_page = fields.Integer(load_default=0, pre_load=digits)
+    items_per_page = fields.Integer(
+        load_default=0, pre_load=digits, validate=validate.Range(min=0)
+    )
 
 
 class StatusesQuery(PageQuery, StatusQuery):

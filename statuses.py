@@ -50,7 +50,11 @@ def show(status_id: str) -> ResponseReturnValue:
 
 @bp.post("/statuses")
 def create() -> ResponseReturnValue:
-    """Create a status, its texts the same in every language."""
+    """Create a status, its texts the same in every language.
+
+    Its letter is the first that no status of its type has: of A to Z, without N and T,
+    then of 0 to 9.
+    """
     sent = bodies.read(request)
     with writing.transaction() as after_commit:
         fields = status_schema.load(bodies.decode(sent))
@@ -64,7 +68,11 @@ def create() -> ResponseReturnValue:
 
 @bp.put("/statuses/<status_id>")
 def update(status_id: str) -> ResponseReturnValue:
-    """Change the fields that were sent, and only those."""
+    """Change the fields that were sent, and only those.
+
+    Texts change in one language: the body's lang_code, else the query's, else the
+    default. Params are merged key by key; null removes one.
+    """
     sent = bodies.read(request)  # before the lock: a slow sender must not hold it
     with writing.transaction() as after_commit:
         check_preconditions(sent)

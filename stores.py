@@ -57,7 +57,11 @@ def show_status(store_id: str, status_id: str) -> ResponseReturnValue:
 
 @bp.put("/stores/<store_id>/statuses/<status_id>")
 def update_status(store_id: str, status_id: str) -> ResponseReturnValue:
-    """Set a status's e-mail texts in one storefront."""
+    """Set a status's e-mail texts in one storefront; null takes the common one again.
+
+    They change in one language: the body's lang_code, else the query's, else the
+    default. Other fields are set without a store.
+    """
     sent = bodies.read(request)  # before the lock: a slow sender must not hold it
     with writing.transaction() as after_commit:
         check_preconditions(sent)

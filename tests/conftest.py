@@ -29,6 +29,7 @@ from order_statuses.models import (
     db,
     new_token,
 )
+from order_statuses.tests.contract import CheckedClient
 
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
@@ -134,6 +135,7 @@ def template(databases: Databases) -> str:
 def service(url: str, **settings: Any) -> Iterator[Flask]:
     """Make the standalone service on a database, and close its connections."""
     app = create_app({"DATABASE_URL": url, "TESTING": True, **settings})
+    app.test_client_class = CheckedClient
     yield app
     with app.app_context():
         db.engine.dispose()  # the last connection to SQLite empties the WAL

@@ -89,7 +89,9 @@ def test_store_is_added_and_renamed(app: Flask, client: FlaskClient) -> None:
 def test_store_that_makes_no_sense_is_refused(app: Flask, arguments: list[str]) -> None:
     assert run(app, "add-store", *arguments).exit_code != 0
     with app.app_context():
-        assert list(db.session.scalars(select(Store.store_id))) == [1, 2]
+        assert list(
+            db.session.scalars(select(Store.store_id).order_by("store_id"))
+        ) == [1, 2]
 
 
 def test_commands_say_that_the_database_is_not_set_up(empty_database: str) -> None:

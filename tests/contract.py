@@ -1,0 +1,131 @@
+"""A test client that holds every answer against the document that the service serves.
+
+An undocumented status code, header or field fails the test that met it.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache, reduce
+from operator import getitem
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from werkzeug.test import TestResponse
+
+from order_statuses import cli
+from order_statuses.app import create_app, without_api_php
+from order_statuses.auth import Caller
+from order_statuses.models import db
+
+PREFIXES = ("/api/2.0", "/api")  # the longer one first
+# What shapes the document.
+SETTINGS = (
+    "ORDER_STATUSES_LANGUAGES",
+    "ORDER_STATUSES_TYPES",
+    "ORDER_STATUSES_LIST_FORM",
+    "ORDER_STATUSES_REQUIRE_IF_MATCH",
+)
+# What HTTP itself gives an answer.
+HTTP_HEADERS = {"Content-Type", "Content-Length"}
+# Where the document has no such address or method.
+REFUSALS = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    503: "ServiceUnavailable",
+}
+
+
+class CheckedClient(FlaskClient):
+    """A client that believes no answer below the API's prefixes."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        response = super().open(*args, **kwargs)
+        request = response.request
+        method, path = request.method, request.path
+        if path == "/api.php":
+            path = without_api_php(request.query_string.decode())["PATH_INFO"]
+        for prefix in PREFIXES:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                address = path.removeprefix(prefix)
+                contract_of(self.application, prefix).check(method, address, response)
+                break
+        return response
+
+
+def contract_of(app: Flask, prefix: str) -> "Contract":
+    """Return the contract that *app* publishes at *prefix*."""
+    return published(prefix, *[app.config[name] for name in SETTINGS])
+
+
+@cache
+def published(prefix: str, *settings: Any) -> "Contract":
+    """Return what a service with these *settings* serves."""
+    app = create_app(
+        {
+            "DATABASE_URL": "sqlite://",
+            "ORDER_STATUSES_IDENTIFY": lambda: Caller("anyone"),
+            **dict(zip(SETTINGS, settings, strict=True)),
+        }
+    )
+    with app.app_context():
+        cli.initialise()
+        document = app.test_client().get(f"{prefix}/openapi.json").get_json()
+        db.engine.dispose()
+    return Contract(document)
+
+
+class Contract:
+    """A document against which answers are checked."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.validator = Draft202012Validator(document)
+        self.templates = {
+            re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)) + "/?"): path
+            for template, path in document["paths"].items()
+        }
+
+    def check(self, method: str, address: str, response: TestResponse) -> None:
+        """Fail unless the document says that *response* may be."""
+        documented = self.answer(method, address, response.status_code)
+        headers = self.resolve(documented.get("headers", {}))
+        present = {name.title() for name in response.headers.keys()}
+        assert present - HTTP_HEADERS <= {name.title() for name in headers}
+        for name, header in headers.items():
+            required = self.resolve(header)["required"]
+            assert name in response.headers or not required, f"{name} is missing"
+        content = documented.get("content")
+        if content is None or method == "HEAD":
+            assert response.data == b""
+        else:
+            assert response.content_type == "application/json"
+            schema = content["application/json"]["schema"]
+            assert list(self.validator.descend(response.json, schema)) == []
+
+    def answer(self, method: str, address: str, code: int) -> Any:
+        """Return what the document says of this answer."""
+        operation = self.operation(method, address)
+        if operation is None:
+            name = REFUSALS.get(code)
+            assert name, f"{code} for {method} {address}, which is not documented"
+            return self.document["components"]["responses"][name]
+        documented = operation["responses"].get(str(code))
+        assert documented, f"{code} is not documented for {method} {address}"
+        return self.resolve(documented)
+
+    def operation(self, method: str, address: str) -> Any:
+        """Return the operation at an address, or None."""
+        for template, path in self.templates.items():
+            if template.fullmatch(address):
+                return path.get(method.lower())
+        return None
+
+    def resolve(self, node: Any) -> Any:
+        """Follow a reference."""
+        if "$ref" in node:
+            return reduce(getitem, node["$ref"].split("/")[1:], self.document)
+        return node

@@ -1,0 +1,537 @@
+"""Addresses, methods, negotiation, paging, and the order of refusals."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+
+READABLE = {
+    "/statuses": "GET, HEAD, POST, OPTIONS",
+    "/statuses/2": "GET, HEAD, PUT, DELETE, OPTIONS",
+    "/stores": "GET, HEAD, OPTIONS",
+    "/stores/1": "GET, HEAD, OPTIONS",
+    "/stores/1/statuses": "GET, HEAD, OPTIONS",
+    "/stores/1/statuses/2": "GET, HEAD, PUT, OPTIONS",
+    "/openapi.json": "GET, HEAD, OPTIONS",
+}
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
+NO_IDS = [
+    "0",
+    "007",
+    "-1",
+    "+1",
+    "1.5",
+    "1e0",
+    "abc",
+    "P",
+    "\u0661",  # Arabic
+    "\uff11",  # full width
+    "1%20",
+    "1%00",
+    "999",
+    "9223372036854775808",
+    "99999999999999999999",
+    "1" * 5000,
+]
+LISTS = ["/statuses", "/stores/1/statuses"]
+
+
+def assert_error(answer: TestResponse, code: int) -> None:
+    """Assert that *answer* is the JSON error that clients recognise."""
+    assert answer.status_code == code
+    assert answer.content_type == "application/json"
+    body = answer.get_json()
+    assert body["status"] == code
+    phrase = answer.status.partition(" ")[2].lower()
+    assert body["message"].lower().startswith(f"{phrase}: ")
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
+@pytest.mark.parametrize("address", READABLE)
+def test_trailing_slash_is_the_same_address(
+    client: FlaskClient, prefix: str, address: str
+) -> None:
+    plain, slashed = (client.get(prefix + address + end) for end in ("", "/"))
+
+    assert plain.status_code == slashed.status_code == 200
+    assert plain.data == slashed.data
+
+
+def test_writes_take_a_trailing_slash_too(client: FlaskClient) -> None:
+    fields = {"description": "Packed", "email_subj": "is packed"}
+
+    assert client.post("/api/2.0/statuses/", json=fields).status_code == 201
+    assert client.put("/api/2.0/statuses/12/", json=fields).status_code == 200
+    assert client.put("/api/2.0/stores/1/statuses/12/", json=fields).status_code == 200
+    assert client.delete("/api/2.0/statuses/12/").status_code == 204
+
+
+@pytest.mark.parametrize("bad_id", NO_IDS)
+def test_what_is_no_id_is_not_found(client: FlaskClient, bad_id: str) -> None:
+    fields = {"description": "Packed", "email_subj": "is packed"}
+    for address in (
+        f"/api/2.0/statuses/{bad_id}",
+        f"/api/2.0/stores/{bad_id}/statuses/2",
+        f"/api/2.0/stores/1/statuses/{bad_id}",
+    ):
+        assert_error(client.get(address), 404)
+        assert_error(client.put(address, json=fields), 404)
+    assert_error(client.delete(f"/api/2.0/statuses/{bad_id}"), 404)
+    assert_error(client.get(f"/api/2.0/stores/{bad_id}"), 404)
+    assert_error(client.get(f"/api/2.0/stores/{bad_id}/statuses"), 404)
+
+
+@pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "/",
+        "/nothing",
+        "/no%0Athing",
+        "/nothing%0A",
+        "/statuses/1%0D%0A",
+        "/stores/1%0A/statuses",
+        "/orders/1",
+        "/statuses/1/2",
+        "/stores/1/users",
+        "/Statuses",
+    ],
+)
+def test_unknown_address_is_not_found_by_any_method(
+    client: FlaskClient, prefix: str, address: str
+) -> None:
+    for method in METHODS:
+        answer = client.open(prefix + address, method=method)
+        if method == "HEAD":
+            assert answer.status_code == 404
+        else:
+            assert_error(answer, 404)
+
+
+def test_addresses_outside_the_prefixes_are_not_found_in_json_too(
+    stranger: FlaskClient,
+) -> None:
+    assert_error(stranger.get("/"), 404)
+    assert_error(stranger.get("/api2/statuses"), 404)
+
+
+@pytest.mark.parametrize(
+    ("query", "same_as"),
+    [
+        ("_d=statuses/1", "/api/statuses/1"),
+        ("_d=/statuses/1/", "/api/statuses/1"),
+        ("_d=statuses%2F1&lang_code=ru", "/api/statuses/1?lang_code=ru"),
+        ("lang_code=ru&_d=statuses/1", "/api/statuses/1?lang_code=ru"),
+        ("q=statuses", "/api/statuses"),
+        ("q=statuses&_d=stores", "/api/stores"),
+        (
+            "_d=statuses&items_per_page=3&page=2",
+            "/api/statuses?items_per_page=3&page=2",
+        ),
+        ("_d=stores/1/statuses/2", "/api/stores/1/statuses/2"),
+        ("_d=2.0/statuses", "/api/2.0/statuses"),
+        ("_d=nothing", "/api/nothing"),
+        ("", "/api/"),
+    ],
+)
+def test_api_php_is_the_address_in_its_query(
+    client: FlaskClient, query: str, same_as: str
+) -> None:
+    answer, expected = client.get(f"/api.php?{query}"), client.get(same_as)
+
+    assert (answer.status_code, answer.data) == (expected.status_code, expected.data)
+    assert answer.headers.get("Link") == expected.headers.get("Link")
+
+
+def test_api_php_takes_every_method_and_asks_for_credentials(
+    client: FlaskClient, stranger: FlaskClient
+) -> None:
+    form = {"description": "Packed"}
+
+    assert client.post("/api.php?_d=statuses", data=form).status_code == 201
+    assert client.put("/api.php?_d=statuses/12", data=form).status_code == 200
+    assert client.delete("/api.php?_d=statuses/12").status_code == 204
+    assert_error(stranger.get("/api.php?_d=statuses"), 401)
+
+
+# Methods
+
+
+@pytest.mark.parametrize(
+    "address", [*READABLE, "/statuses?page=0", "/statuses/2?lang_code=xx"]
+)
+def test_head_is_get_without_a_body(client: FlaskClient, address: str) -> None:
+    got, headers = client.get(f"/api/2.0{address}"), client.head(f"/api/2.0{address}")
+
+    assert headers.status_code == got.status_code
+    assert headers.headers == got.headers
+    assert headers.data == b""
+
+
+@pytest.mark.parametrize("address", READABLE)
+@pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
+def test_allow_lists_the_methods_of_the_address(
+    client: FlaskClient, prefix: str, address: str
+) -> None:
+    asked = client.options(prefix + address)
+    has = READABLE[address]
+
+    assert (asked.status_code, asked.data, asked.headers["Allow"]) == (204, b"", has)
+    for method in set(METHODS) - set(has.split(", ")):
+        refused = client.open(prefix + address, method=method)
+        assert_error(refused, 405)
+        assert refused.headers["Allow"] == has
+
+
+# Negotiation
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "application/*",
+        "application/json",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON",
+        "text/json",
+        "text/*",
+        "application/xml, text/json;q=0.1",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8",
+        "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",  # Java's own
+        "application/json;q=0, text/json",
+    ],
+)
+def test_accept_that_lets_json_through_is_served(
+    client: FlaskClient, accept: str
+) -> None:
+    answer = client.get("/api/2.0/statuses/1", headers={"Accept": accept})
+
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/xml",
+        "image/*",
+        "application/json;q=0",
+        "*/*;q=0",
+        "application/json;q=0, */*",
+        "text/html, application/xhtml+xml",
+    ],
+)
+@pytest.mark.parametrize("address", ["/statuses", "/stores/1/statuses/2"])
+def test_accept_that_rules_json_out_is_406(
+    client: FlaskClient, address: str, accept: str
+) -> None:
+    headers = {"Accept": accept}
+
+    assert_error(client.get(f"/api/2.0{address}", headers=headers), 406)
+    assert client.head(f"/api/2.0{address}", headers=headers).status_code == 406
+
+
+def test_accept_does_not_matter_to_a_write(client: FlaskClient) -> None:
+    headers = {"Accept": "text/html"}
+    form = {"description": "Packed"}
+
+    created = client.post("/api/2.0/statuses", data=form, headers=headers)
+    deleted = client.delete("/api/2.0/statuses/12", headers=headers)
+
+    assert (created.status_code, created.content_type) == (201, "application/json")
+    assert deleted.status_code == 204
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/xml", "?"])
+def test_get_and_delete_have_no_body_to_parse(
+    client: FlaskClient, content_type: str
+) -> None:
+    headers = {"Content-Type": content_type}
+
+    got = client.get("/api/2.0/statuses/1", headers=headers, data=b"\xff{")
+    deleted = client.delete("/api/2.0/statuses/3", headers=headers)
+
+    assert (got.status_code, deleted.status_code) == (200, 204)
+
+
+# Paging
+
+
+def ids(answer: TestResponse) -> list[str]:
+    body = answer.get_json()
+    return [status["status_id"] for status in body]
+
+
+@pytest.mark.parametrize("address", LISTS)
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["1", "2", "3", "4", "5", "6", "7"]),
+        ("items_per_page=0", ["1", "2", "3", "4", "5", "6", "7"]),
+        ("items_per_page=0&page=2", []),
+        ("items_per_page=3", ["1", "2", "3"]),
+        ("items_per_page=3&page=2", ["4", "5", "6"]),
+        ("items_per_page=3&page=3", ["7"]),
+        ("items_per_page=3&page=9", []),
+        ("items_per_page=100", ["1", "2", "3", "4", "5", "6", "7"]),
+        ("items_per_page=3&items_per_page=x&page=3&page=0", ["7"]),
+        ("items_per_page=999999999999999999&page=999999999999999999", []),
+        ("type=G", ["8", "9", "10", "11"]),
+        ("type=G&type=O&items_per_page=1&page=2", ["9"]),
+        ("type=X", []),
+        ("type=", []),
+        ("sort_by=position&company_id=7", ["1", "2", "3", "4", "5", "6", "7"]),
+    ],
+)
+def test_list_is_cut_as_its_query_says(
+    client: FlaskClient, address: str, query: str, expected: list[str]
+) -> None:
+    assert ids(client.get(f"/api/2.0{address}?{query}")) == expected
+
+
+@pytest.mark.parametrize("address", [*LISTS, "/stores"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page=0",
+        "page=-1",
+        "page=x",
+        "page=",
+        "page=1.0",
+        "page=%2B1",
+        "page=٣",
+        "page=1000000000000000000",
+        "items_per_page=-1",
+        "items_per_page=x",
+        "items_per_page=x&items_per_page=3",
+    ],
+)
+def test_page_that_makes_no_sense_is_400(
+    client: FlaskClient, address: str, query: str
+) -> None:
+    refused = client.get(f"/api/2.0{address}?{query}")
+
+    assert_error(refused, 400)
+    assert list(refused.get_json()["errors"]) == [query.partition("=")[0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "total", "link"),
+    [
+        ("", "7", None),
+        ("items_per_page=0", "7", None),
+        ("type=G&items_per_page=9", "4", "first=1 last=1"),
+        ("items_per_page=3", "7", "first=1 next=2 last=3"),
+        ("items_per_page=3&page=2", "7", "first=1 prev=1 next=3 last=3"),
+        ("items_per_page=3&page=3", "7", "first=1 prev=2 last=3"),
+        ("items_per_page=3&page=9", "7", "first=1 prev=3 last=3"),
+        ("items_per_page=3&type=X", "0", "first=1 last=1"),
+    ],
+)
+def test_headers_tell_the_total_and_the_other_pages(
+    client: FlaskClient, query: str, total: str, link: str | None
+) -> None:
+    answer = client.get(f"/api/2.0/statuses?{query}")
+    pages = [
+        f"{relation}={url.partition('page=')[2].rpartition('&page=')[2]}"
+        for relation, url in links(answer).items()
+    ]
+
+    assert answer.headers["X-Total-Count"] == total
+    assert " ".join(pages) == (link or "")
+    assert ("Link" in answer.headers) == bool(link)
+
+
+def links(answer: TestResponse) -> dict[str, str]:
+    """Return the pages that *answer* links to, by their relation."""
+    header = answer.headers.get("Link", "")
+    pairs = [link.split(">; rel=") for link in header.split(", ") if link]
+    return {relation.strip('"'): url.removeprefix("<") for url, relation in pairs}
+
+
+def test_links_lead_through_the_whole_list(client: FlaskClient) -> None:
+    address, read = "/api/2.0/statuses?lang_code=ru&items_per_page=2&x=%3E+1&x=2", []
+    while address:
+        answer = client.get(address)
+        read += ids(answer)
+        assert all(s["lang_code"] == "ru" for s in answer.get_json())
+        address = links(answer).get("next", "")
+
+    assert read == ["1", "2", "3", "4", "5", "6", "7"]
+    assert links(answer)["last"] == (
+        "/api/2.0/statuses?lang_code=ru&items_per_page=2&x=%3E+1&x=2&page=4"
+    )
+
+
+def test_references_are_paths_whatever_the_host(client: FlaskClient) -> None:
+    elsewhere = {"Host": "evil.example"}
+    form = {"description": "Packed"}
+    created = client.post("/api/statuses", data=form, headers=elsewhere)
+    listed = client.get("/api/statuses?items_per_page=9", headers=elsewhere)
+
+    assert created.headers["Location"] == "/api/statuses/12"
+    assert links(listed)["first"] == "/api/statuses?items_per_page=9&page=1"
+
+
+def test_references_begin_with_the_folder_that_the_service_is_mounted_in(
+    client: FlaskClient,
+) -> None:
+    folder = {"SCRIPT_NAME": "/shop"}
+    created = client.post(
+        "/api/2.0/statuses", data={"description": "Packed"}, environ_overrides=folder
+    )
+    listed = client.get("/api/2.0/stores?items_per_page=1", environ_overrides=folder)
+
+    assert created.headers["Location"] == "/shop/api/2.0/statuses/12"
+    assert links(listed)["next"] == "/shop/api/2.0/stores?items_per_page=1&page=2"
+
+
+@pytest.mark.parametrize(
+    ("query", "params", "expected"),
+    [
+        ("", {"items_per_page": 0, "page": 1, "total_items": 7}, 7),
+        ("?items_per_page=3", {"items_per_page": 3, "page": 1, "total_items": 7}, 3),
+        (
+            "?page=9&items_per_page=3",
+            {"items_per_page": 3, "page": 9, "total_items": 7},
+            0,
+        ),
+    ],
+)
+def test_envelope_holds_the_paging(
+    client: FlaskClient, query: str, params: dict[str, int], expected: int
+) -> None:
+    body = client.get(f"/api/statuses{query}").get_json()
+    plain = client.get(f"/api/2.0/statuses{query}").get_json()
+
+    assert body == {"statuses": plain, "params": params}
+    assert len(plain) == expected
+
+
+def test_stores_come_in_both_forms(client: FlaskClient) -> None:
+    stores = [
+        {"company_id": "1", "company": "Main store"},
+        {"company_id": "2", "company": "Second store"},
+    ]
+    paging = {"items_per_page": 0, "page": 1, "total_items": 2}
+
+    assert client.get("/api/2.0/stores").json == stores
+    assert client.get("/api/stores").json == {"stores": stores, "params": paging}
+    assert client.get("/api/stores/2").json == stores[1]
+
+
+def test_setting_gives_the_envelope_at_the_versioned_address_too(database: str) -> None:
+    with service(database, ORDER_STATUSES_LIST_FORM="envelope") as app:
+        client = client_of(app, ADMINISTRATOR)
+        versioned, unversioned = (
+            client.get(f"{prefix}/statuses") for prefix in ("/api/2.0", "/api")
+        )
+
+    assert versioned.json == unversioned.json
+    assert versioned.get_json().keys() == {"statuses", "params"}
+
+
+# The order of refusals
+
+LARGE = b"description=" + b"a" * 2**20
+XML = {"Content-Type": "application/xml"}
+HTML = {"Accept": "text/html"}
+FOREIGN = {"Origin": "https://evil.example"}
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "headers", "code"),
+    [
+        # Each has every fault of those below it, and one more.
+        ("OPTIONS", "/stores/2/statuses/999", FOREIGN, 401),
+        ("PATCH", "/nothing", FOREIGN, 401),
+        ("GET", "/no%0Athing", FOREIGN, 401),
+        ("POST", "/statuses/999", FOREIGN, 401),
+    ],
+)
+def test_strangers_learn_nothing(
+    stranger: FlaskClient, method: str, address: str, headers: Any, code: int
+) -> None:
+    sent = {**headers, **XML, **HTML}
+    answer = stranger.open(
+        f"/api/2.0{address}", method=method, headers=sent, data=LARGE
+    )
+
+    assert_error(answer, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "headers", "code"),
+    [
+        ("POST", "/statuses/999", FOREIGN, 403),
+        ("POST", "/nothing", FOREIGN, 403),
+        ("POST", "/statuses/999", {}, 404),
+        ("PATCH", "/stores/99/statuses/2", {}, 404),
+        ("DELETE", "/stores/1/statuses/999", {}, 404),
+        ("POST", "/statuses/1", {}, 405),
+        ("PUT", "/statuses", {}, 405),
+        ("DELETE", "/stores/1/statuses/1", {}, 405),
+        ("PUT", "/statuses/999", {}, 404),
+        ("PUT", "/stores/99/statuses/999", {}, 404),
+        ("PUT", "/statuses/1", {}, 413),
+        ("POST", "/statuses", {}, 413),
+    ],
+)
+def test_refusals_come_in_order(
+    client: FlaskClient, method: str, address: str, headers: Any, code: int
+) -> None:
+    sent = {**headers, **XML, **HTML}
+    answer = client.open(f"/api/2.0{address}", method=method, headers=sent, data=LARGE)
+
+    assert_error(answer, code)
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("/statuses/999", 404), ("/statuses?page=0", 406), ("/statuses", 406)],
+)
+def test_not_found_goes_before_406_and_406_before_400(
+    client: FlaskClient, address: str, code: int
+) -> None:
+    assert_error(client.get(f"/api/2.0{address}", headers=HTML), code)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_415_goes_before_400(client: FlaskClient, method: str) -> None:
+    address = {"POST": "/statuses", "PUT": "/statuses/2?lang_code=xx"}[method]
+    answer = client.open(
+        f"/api/2.0{address}", method=method, headers=XML, data=b"{\xff"
+    )
+
+    assert_error(answer, 415)
+
+
+@pytest.mark.parametrize("store_id", ["2", "99", "abc"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PATCH"])
+def test_other_stores_stay_hidden_whatever_the_method(
+    bound_client: FlaskClient, method: str, store_id: str
+) -> None:
+    for address in (f"/stores/{store_id}", f"/stores/{store_id}/statuses/999"):
+        answer = bound_client.open(f"/api/2.0{address}", method=method)
+
+        assert answer.status_code == 403
+
+
+def test_failure_is_a_500_in_json_that_tells_nothing(database: str) -> None:
+    def fail() -> None:
+        raise RuntimeError("a secret")
+
+    with service(database, TESTING=False, ORDER_STATUSES_IDENTIFY=fail) as app:
+        answer = app.test_client().get("/api/2.0/statuses")
+
+    assert_error(answer, 500)
+    assert "secret" not in answer.text
