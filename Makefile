@@ -11,7 +11,7 @@ run: .venv/served
 install: .venv/developed
 
 test: .venv/developed
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses=2 --cov --cov-report=term
 
 test-slow: .venv/developed
 	$(BIN)/pytest -m slow
