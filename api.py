@@ -59,6 +59,7 @@ def create_blueprint(
     bp.register_error_handler(ValidationError, errors.from_validation)
     for failure in (OperationalError, InterfaceError, ProgrammingError, TimeoutError):
         bp.register_error_handler(failure, unavailable)
+    bp.register_error_handler(UnicodeDecodeError, not_utf8)
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
@@ -114,3 +115,10 @@ def unavailable(error: SQLAlchemyError) -> Response:
     logger.error("The database does not answer: %s", error)
     away = "The database does not answer; try again."
     return errors.as_json(ServiceUnavailable(away, retry_after=5))
+
+
+def not_utf8(error: UnicodeDecodeError) -> Response:
+    """Answer for a query that werkzeug cannot decode."""
+    if error.object != request.query_string:
+        raise error
+    return errors.as_json(BadRequest("The query is not UTF-8; encode it as UTF-8."))

@@ -147,6 +147,16 @@ def test_compressed_body(client: FlaskClient) -> None:
     assert client.put(STATUS, data=b"\x1f\x8b", headers=headers).status_code == 415
 
 
+@pytest.mark.parametrize("query", ["type=\xff", "\xff", "_d=statuses/2&a=\xff"])
+@pytest.mark.parametrize("address", ["/api/2.0/statuses", "/api/statuses/2"])
+def test_query_that_is_not_utf8(client: FlaskClient, address: str, query: str) -> None:
+    answer = client.get(address, environ_overrides={"QUERY_STRING": query})
+
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert "The query is not UTF-8" in answer.json["message"]
+
+
 @pytest.mark.parametrize("query", ["type=%ff", "type=%00", "type=O%0d%0a"])
 def test_type_that_no_one_has(client: FlaskClient, query: str) -> None:
     assert client.get(f"/api/2.0/statuses?{query}").json == []
