@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 from sqlalchemy.exc import (
     InterfaceError,
+    InternalError,
     OperationalError,
     ProgrammingError,
     SQLAlchemyError,
@@ -27,6 +28,15 @@ from werkzeug.exceptions import (
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
 
 METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
+
+# Of a database that is away, overloaded, read-only or not set up.
+FAILURES = (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    TimeoutError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +67,7 @@ def create_blueprint(
         bp.register_error_handler(code, errors.as_json)
     bp.register_error_handler(HTTPException, errors.as_json)
     bp.register_error_handler(ValidationError, errors.from_validation)
-    for failure in (OperationalError, InterfaceError, ProgrammingError, TimeoutError):
+    for failure in FAILURES:
         bp.register_error_handler(failure, unavailable)
     bp.register_error_handler(UnicodeDecodeError, not_utf8)
     bp.register_blueprint(statuses.bp)
@@ -112,7 +122,7 @@ def unavailable(error: SQLAlchemyError) -> Response:
         return errors.as_json(models.not_initialised())
     if isinstance(error, ProgrammingError):
         raise error
-    logger.error("The database does not answer: %s", error)
+    logger.error("The database does not answer: %s", getattr(error, "orig", error))
     away = "The database does not answer; try again."
     return errors.as_json(ServiceUnavailable(away, retry_after=5))
 
