@@ -17,7 +17,7 @@ from sqlalchemy.exc import DisconnectionError
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import is_running_from_reloader
 
-from order_statuses import auth, cli, config, errors, models
+from order_statuses import auth, cli, config, errors, health, models
 from order_statuses.api import create_blueprint
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     unversioned = create_blueprint("order_statuses_unversioned", "envelope")
     app.register_blueprint(versioned, url_prefix="/api/2.0")
     app.register_blueprint(unversioned, url_prefix="/api")
+    app.register_blueprint(health.bp)
     app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
         open_development_door(app)
