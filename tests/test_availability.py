@@ -122,7 +122,8 @@ def test_connections_that_the_server_closed_are_replaced(
             idle.enter_context(db.engine.connect())
     with app.app_context(), db.engine.connect() as connection:
         closed = connection.scalars(text(CLOSE_OTHERS)).all()
-    assert closed == [True, True]
+    assert len(closed) >= 2
+    assert all(closed)
 
     with app.app_context(), ExitStack() as taken:
         for _ in range(3):

@@ -2,17 +2,11 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-
-from order_statuses.app import create_app
-from order_statuses.models import db
-from order_statuses.tests.conftest import Databases
 
 STATUS = "/api/2.0/statuses/2"
 LARGE = "9" * 30  # past 64 bits
@@ -51,17 +45,6 @@ BROKEN_FORMS = [
     (b"params[" + b"a[" * 10_000 + b"]" * 10_001 + b"=a", "params"),
     (b"[" * 100_000 + b"=a", "Nothing to update"),
 ]
-
-
-@pytest.fixture(scope="module")
-def app(databases: Databases, template: str) -> Iterator[Flask]:
-    """One service for all of them: it must come through unharmed."""
-    url = databases.create(template)
-    app = create_app({"DATABASE_URL": url})
-    yield app
-    with app.app_context():
-        db.engine.dispose()
-    databases.drop(url)
 
 
 def refused(client: FlaskClient, **request: Any) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
@@ -59,14 +58,15 @@ def test_service_is_not_ready_before_init(
 
 @pytest.mark.parametrize("version", ["0000", "9999"])
 def test_service_is_not_ready_for_tables_of_another_version(
-    app: Flask, caplog: pytest.LogCaptureFixture, version: str
+    database: str, caplog: pytest.LogCaptureFixture, version: str
 ) -> None:
-    with app.app_context():
-        change = text("UPDATE order_statuses_version SET version_num = :version")
-        db.session.execute(change, {"version": version})
-        db.session.commit()
+    with service(database) as app:
+        with app.app_context():
+            change = text("UPDATE order_statuses_version SET version_num = :version")
+            db.session.execute(change, {"version": version})
+            db.session.commit()
 
-    assert_not_ready(app.test_client())
+        assert_not_ready(app.test_client())
     assert f"the tables are at version {version}, not at " in caplog.text
 
 
