@@ -141,7 +141,7 @@ def test_database_that_takes_no_writes_is_503_for_writers(database: str) -> None
 
 
 @only_postgresql
-def test_sender_whose_transaction_timed_out_gets_503(database: str) -> None:
+def test_slow_sender_holds_no_transaction(database: str) -> None:
     class Slow(BytesIO):
         def readinto(self, buffer: Any) -> int:
             time.sleep(0.5)
@@ -152,8 +152,7 @@ def test_sender_whose_transaction_timed_out_gets_503(database: str) -> None:
         sent = Slow(b"description=Test")
         answer = client.put(f"{STATUSES}/2", input_stream=sent)
 
-        assert (answer.status_code, answer.json) == (503, UNAVAILABLE)
-        assert write(client) == 200
+    assert answer.status_code == 200
 
 
 @only_postgresql
