@@ -116,8 +116,14 @@ def databases(
 
 @pytest.fixture(scope="session")
 def template(databases: Databases) -> str:
-    """A database as *init* leaves it, with a second store and the tests' callers."""
+    """A database as *fill* leaves it."""
     url = databases.create()
+    fill(url)
+    return url
+
+
+def fill(url: str) -> None:
+    """Set a database up, with a second store and the tests' callers."""
     with service(url) as app, app.app_context():
         cli.initialise()
         db.session.add(Store(store_id=2, name="Second store"))
@@ -127,7 +133,6 @@ def template(databases: Databases) -> str:
             db.session.flush()
             db.session.add(Key(key_hash=key_hash(KEY + email), user_id=user.user_id))
         db.session.commit()
-    return url
 
 
 @contextmanager

@@ -1,0 +1,131 @@
+"""Kills, stops, reloads and crowds: what was answered is there, and whole."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from order_statuses.tests import faults
+from order_statuses.tests.conftest import (
+    ADMINISTRATOR,
+    KEY,
+    PostgresDatabases,
+    fill,
+)
+from order_statuses.tests.servers import serving
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_service_loses_nothing(database: str) -> None:
+    outcome = faults.kill_service(database)
+
+    assert outcome.is_harmless, outcome
+    assert outcome.acknowledged >= 200
+
+
+def test_killed_postgresql_loses_nothing_and_is_503() -> None:
+    with faults.postgres_to_kill() as postgres:
+        database = PostgresDatabases(postgres.url).create()
+        fill(database)
+
+        outcome = faults.kill_database(postgres, database)
+
+    assert outcome.is_harmless, outcome
+    assert outcome.acknowledged >= 250
+
+
+def test_eight_writers_do_not_hinder_each_other(database: str) -> None:
+    outcome = faults.crowd(database, seconds=5)
+
+    assert outcome.is_harmless, outcome
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_service_that_is_told_to_stop_finishes_its_work(
+    database: str, threads: int
+) -> None:
+    outcome = faults.terminate(database, threads)
+
+    assert outcome.is_harmless, outcome
+
+
+def test_reload_fails_no_request(database: str) -> None:
+    outcome = faults.reload(database, times=1)
+
+    assert outcome.is_harmless, outcome
+
+
+@pytest.fixture
+def administrator(database: str) -> Iterator[httpx.Client]:
+    """A client of two processes with one thread each."""
+    credentials = (ADMINISTRATOR, KEY + ADMINISTRATOR)
+    with (
+        serving(database, 2) as server,
+        httpx.Client(base_url=f"{server.url}/api/2.0", auth=credentials) as client,
+    ):
+        yield client
+
+
+def at_once(*requests: httpx.Request, by: httpx.Client) -> list[int]:
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return [answer.status_code for answer in threads.map(by.send, requests)]
+
+
+def test_updates_of_different_fields_both_survive(administrator: httpx.Client) -> None:
+    for number in map(str, range(30)):
+        changes = {"description": number}, {"email_subj": number}
+        updates = [
+            administrator.build_request("PUT", "/statuses/2", json=c) for c in changes
+        ]
+
+        assert at_once(*updates, by=administrator) == [200, 200]
+        status = administrator.get("/statuses/2").json()
+        assert (status["description"], status["email_subj"]) == (number, number)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcomes"),
+    [
+        # The update first, or the deletion.
+        ({"description": "Changed"}, {(200, 204, 404), (404, 204, 404)}),
+        ({"is_default": "Y"}, {(200, 400, 200), (404, 204, 404)}),
+    ],
+)
+def test_deletion_and_update_are_both_told_the_truth(
+    administrator: httpx.Client,
+    change: dict[str, str],
+    outcomes: set[tuple[int, int, int]],
+) -> None:
+    for _ in range(20):
+        body = {"description": "Packed", "params": {"color": "#000000"}}
+        created = administrator.post("/statuses", json=body).headers["Location"]
+        address = created.removeprefix("/api/2.0")
+        requests = [
+            administrator.build_request("PUT", address, json=change),
+            administrator.build_request("DELETE", address),
+        ]
+
+        update, deletion = at_once(*requests, by=administrator)
+
+        assert (update, deletion, administrator.get(address).status_code) in outcomes
+
+
+def test_preloaded_workers_share_no_connection(database: str) -> None:
+    """What the master has open, all workers have: it must not have the database."""
+    with serving(database, 4, GUNICORN_CMD_ARGS="--preload") as server:
+        for _ in range(20):
+            assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+        opened = open_files(server.process.pid)
+        sockets = [name for name in opened if name.startswith("socket:")]
+
+    assert len(sockets) == 1  # the listener
+    assert not any(name.endswith((".db", "-wal", "-shm")) for name in opened)
+
+
+def open_files(pid: int) -> list[str]:
+    return [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
