@@ -181,7 +181,12 @@ def rows(shared_app: Flask) -> dict[Table, list[dict[str, Any]]]:
 def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[Flask]:
     """The standalone service, with its database as it was at first."""
     yield shared_app
-    with shared_app.app_context(), db.engine.begin() as connection:
+    restore(shared_app, rows)
+
+
+def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:
+    """Let the database of *app* hold these *rows* and no others."""
+    with app.app_context(), db.engine.begin() as connection:
         for table in reversed(rows):
             connection.execute(delete(table))
         for table in filter(rows.get, rows):

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from order_statuses.tests.conftest import PostgresDatabases, fill
 from order_statuses.tests.load import SECONDS, TYPES, Load, load
 from order_statuses.tests.servers import Server, serving
 
@@ -62,20 +63,23 @@ def kill(master: psutil.Process) -> None:
     psutil.wait_procs(processes, timeout=SECONDS)
 
 
-def kill_database(postgres: "Postgres", database_url: str) -> Outcome:
-    """Kill PostgreSQL under a load, and start it again after a while."""
-    with serve(database_url) as server, load(server.url) as running:
-        running.wait_for(200)
-        postgres.kill()
-        away = running.answers
-        time.sleep(3)
-        refused = running.answers - away
-        postgres.start()
-        running.wait_for(50)
-        ready = httpx.get(f"{server.url}/readyz")
-    if not refused[503] or ready.status_code != 200:
-        raise RuntimeError(f"There was no fault, or no end to it: {refused}, {ready}")
-    return outcome(running, database_url, {200, 201, 503}, may_cut=True)
+def kill_database() -> Outcome:
+    """Kill a PostgreSQL server under a load, and start it again after a while."""
+    with postgres_to_kill() as postgres:
+        url = PostgresDatabases(postgres.url).create()
+        fill(url)
+        with serve(url) as server, load(server.url) as running:
+            running.wait_for(200)
+            postgres.kill()
+            before = running.answers
+            time.sleep(3)
+            meanwhile = running.answers - before
+            postgres.start()
+            running.wait_for(50)
+            ready = httpx.get(f"{server.url}/readyz")
+        if not meanwhile[503] or ready.status_code != 200:
+            raise RuntimeError(f"It was not away, or not back: {meanwhile}, {ready}")
+        return outcome(running, url, {200, 201, 503}, may_cut=True)
 
 
 def crowd(database_url: str, seconds: float) -> Outcome:

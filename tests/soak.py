@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,38 +16,35 @@ from order_statuses.tests.conftest import (
 )
 from order_statuses.tests.faults import Outcome
 
-ROW = "{:<32}{:<12}{:>13}{:>8}{:>6}{:>8}{:>12}{:>9}"
-
-Fault = Callable[[str], Outcome]
+ROW = "{:<34}{:<11}{:>13}{:>8}{:>6}{:>8}{:>12}{:>9}"
 
 # What is done, how often, and how.
-ON_BOTH: list[tuple[str, int, Fault]] = [
-    ("kill -9 of all its processes", 5, faults.kill_service),
+ON_BOTH: list[tuple[str, int, Callable[[str], Outcome]]] = [
+    ("kill -9 of all processes", 5, faults.kill_service),
     ("SIGTERM", 1, faults.terminate),
-    ("SIGTERM, 2 threads a worker", 1, lambda url: faults.terminate(url, threads=2)),
-    ("SIGHUP", 1, faults.reload),
-    ("8 writers, 4 processes, 10 s", 1, lambda url: faults.crowd(url, seconds=10)),
+    ("SIGTERM, 2 threads a worker", 1, partial(faults.terminate, threads=2)),
+    ("SIGHUP, three times", 1, faults.reload),
+    ("8 writers, 4 processes, 10 s", 1, partial(faults.crowd, seconds=10)),
 ]
 
 
 def outcomes() -> Iterator[tuple[str, str, Outcome]]:
     """Yield each fault's name, its database and what it did."""
     with TemporaryDirectory() as folder, faults.postgres_to_kill() as postgres:
-        sqlite = SqliteDatabases(Path(folder))
-        postgresql = PostgresDatabases(postgres.url)
-        for name, times, fault in ON_BOTH:
-            yield f"{times} x {name}", "SQLite", repeated(times, fault, sqlite)
-            yield f"{times} x {name}", "PostgreSQL", repeated(times, fault, postgresql)
-        kill = partial(faults.kill_database, postgres)
-        yield "5 x kill -9 of it", "PostgreSQL", repeated(5, kill, postgresql)
+        kinds: dict[str, Databases] = {
+            "SQLite": SqliteDatabases(Path(folder)),
+            "PostgreSQL": PostgresDatabases(postgres.url),
+        }
+        for (name, times, fault), kind in product(ON_BOTH, kinds):
+            done = [fault(filled(kinds[kind])) for _ in range(times)]
+            yield f"{times} x {name}", kind, total(done)
+    done = [faults.kill_database() for _ in range(5)]
+    yield "5 x kill -9 of the database", "PostgreSQL", total(done)
 
 
-def repeated(times: int, fault: Fault, databases: Databases) -> Outcome:
-    """Do *fault* to new databases, and add up what it did."""
-    *counts, slowest = zip(
-        *[fault(filled(databases)) for _ in range(times)], strict=True
-    )
-    return Outcome(*map(sum, counts), max(slowest))
+def total(done: list[Outcome]) -> Outcome:
+    *counts, slowest = zip(*done, strict=True)
+    return Outcome._make([*map(sum, counts), max(slowest)])
 
 
 def filled(databases: Databases) -> str:
