@@ -1,16 +1,22 @@
 """Kills, stops, reloads and crowds: what was answered is there, and whole."""
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import Popen
 
 import httpx
 import pytest
+from sqlalchemy import select, text
 
+from order_statuses import health
+from order_statuses.models import StatusText, db
 from order_statuses.tests import faults
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY
+from order_statuses.tests.conftest import ADMINISTRATOR, KEY, service
 from order_statuses.tests.servers import serving
+from order_statuses.tests.test_servers import copy_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +54,40 @@ def test_reload_fails_no_request(database: str) -> None:
     outcome = faults.reload(database, times=1)
 
     assert outcome.is_harmless, outcome
+
+
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = {head!r}
+
+
+def upgrade():
+    recreate = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("order_statuses_status", recreate=recreate) as table:
+        table.add_column(sa.Column("new", sa.String(1), nullable=True))
+"""
+
+
+def test_ten_inits_at_once_upgrade_an_old_database(
+    database: str, tmp_path: Path
+) -> None:
+    """Rebuilding a table on SQLite empties no other by cascade."""
+    copy_checkout(tmp_path)
+    migration = NEXT_MIGRATION.format(head=health.newest())
+    (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
+    command = [sys.executable, "-m", "flask", "order-statuses", "init"]
+    environment = os.environ | {"DATABASE_URL": database, "FLASK_APP": "wsgi"}
+
+    inits = [Popen(command, cwd=tmp_path, env=environment) for _ in range(10)]
+
+    assert [process.wait(60) for process in inits] == [0] * 10
+    with service(database) as app, app.app_context():
+        assert db.session.scalar(health.VERSION) == "next"
+        assert db.session.execute(text("SELECT new FROM order_statuses_status")).all()
+        assert len(db.session.scalars(select(StatusText)).all()) == 22
 
 
 @pytest.fixture

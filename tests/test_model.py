@@ -264,8 +264,10 @@ def test_service_and_model_agree(
         client = client_of(app, ADMINISTRATOR)
 
         def teardown(self) -> None:
-            self.compare_all()
-            restore(app, rows)
+            try:
+                self.compare_all()
+            finally:
+                restore(app, rows)
 
     run_state_machine_as_test(
         Connected,
