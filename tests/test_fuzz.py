@@ -84,7 +84,7 @@ queries = latin | st.lists(
 @pytest.fixture(
     params=[
         pytest.param((80, True), id="few"),
-        pytest.param((500, False), id="many", marks=pytest.mark.slow),
+        pytest.param((250, False), id="many", marks=pytest.mark.slow),
     ]
 )
 def tried(request: pytest.FixtureRequest) -> settings:
