@@ -3,7 +3,7 @@ PORT ?= 5000
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run install test test-slow bench check format clean
+.PHONY: run install test test-slow bench soak check format clean
 
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
@@ -19,6 +19,9 @@ test-slow: .venv/developed
 bench: .venv/developed
 	$(BIN)/pytest -q --benchmark-max-time=0.5 --benchmark-quiet tests/bench.py
 	cat build/bench.md
+
+soak: .venv/developed
+	$(BIN)/python -m order_statuses.tests.soak
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 from sqlalchemy.exc import (
     InterfaceError,
+    InternalError,
     OperationalError,
     ProgrammingError,
     SQLAlchemyError,
@@ -28,6 +29,15 @@ from werkzeug.routing import PathConverter
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
 
 METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
+
+# Of a database that is away, overloaded, read-only or not set up.
+FAILURES = (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    TimeoutError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +77,9 @@ def create_blueprint(
         bp.register_error_handler(code, errors.as_json)
     bp.register_error_handler(HTTPException, errors.as_json)
     bp.register_error_handler(ValidationError, errors.from_validation)
-    for failure in (OperationalError, InterfaceError, ProgrammingError, TimeoutError):
+    for failure in FAILURES:
         bp.register_error_handler(failure, unavailable)
+    bp.register_error_handler(UnicodeDecodeError, not_utf8)
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
@@ -110,7 +121,7 @@ def elsewhere(address: str = "") -> ResponseReturnValue:
     if view := answers.view_of("GET"):
         request.view_args = view.keywords
         auth.check_allowed(auth.caller(), request)
-        with suppress(BadRequest):
+        with suppress(BadRequest, UnicodeDecodeError):
             view()  # 404 goes before 405
     allowed.append("OPTIONS")
     if request.method == "OPTIONS":
@@ -125,6 +136,13 @@ def unavailable(error: SQLAlchemyError) -> Response:
         return errors.as_json(models.not_initialised())
     if isinstance(error, ProgrammingError):
         raise error
-    logger.error("The database does not answer: %s", error)
+    logger.error("The database does not answer: %s", getattr(error, "orig", error))
     away = "The database does not answer; try again."
     return errors.as_json(ServiceUnavailable(away, retry_after=5))
+
+
+def not_utf8(error: UnicodeDecodeError) -> Response:
+    """Answer for a query that werkzeug cannot decode."""
+    if error.object != request.query_string:
+        raise error
+    return errors.as_json(BadRequest("The query is not UTF-8; encode it as UTF-8."))

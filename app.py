@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,10 +13,11 @@ import click
 from flask import Flask, Request, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import is_running_from_reloader
 
-from order_statuses import auth, cli, config, errors, models
+from order_statuses import auth, cli, config, errors, health, models
 from order_statuses.answers import Resource
 from order_statuses.api import create_blueprint
 from order_statuses.docs import create_docs_blueprint
@@ -39,6 +41,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     list_form = app.config["ORDER_STATUSES_LIST_FORM"]
     mount(app, create_blueprint(list_form=list_form), "/api/2.0")
     mount(app, create_blueprint("order_statuses_unversioned", "envelope"), "/api")
+    app.register_blueprint(health.bp)
     app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
         open_development_door(app)
@@ -59,14 +62,15 @@ def connect(app: Flask) -> None:
     """Give *app* its database; nothing is opened before the first request."""
     url = app.config["DATABASE_URL"]
     app.config["SQLALCHEMY_DATABASE_URI"] = url
-    options = config.ENGINE_OPTIONS[url.get_backend_name()]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = config.engine_options(app.config)
     db = SQLAlchemy(app)
     with app.app_context():
         if is_embedded(app):
             event.listen(db.engine, "connect", set_pragmas)
             reader = db.engine
-        else:  # one statement needs no BEGIN, which is a round trip
+        else:
+            event.listen(db.engine, "checkout", refuse_closed)
+            # One statement needs no BEGIN, which is a round trip.
             reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
         app.extensions["order_statuses_reader"] = reader
 
@@ -79,6 +83,18 @@ def is_embedded(app: Flask) -> bool:
 def set_pragmas(connection: Any, _: Any) -> None:
     for pragma in config.SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def refuse_closed(connection: Any, *_: Any) -> None:
+    """Have the pool replace a *connection* that the server closed meanwhile.
+
+    An idle one has nothing to read but its end. pool_pre_ping would cost every request
+    a round trip.
+    """
+    idle = select.poll()
+    idle.register(connection, select.POLLIN)
+    if idle.poll(0):
+        raise DisconnectionError
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":

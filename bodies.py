@@ -28,6 +28,7 @@ MAX_FIELDS = 1000
 TOO_LARGE = "The body is larger than 1 MiB; send a shorter one."
 TOO_MANY = f"The body has more than {MAX_FIELDS} fields; send fewer."
 NOT_UTF8 = "The body is not UTF-8; encode it as UTF-8."
+CUT_SHORT = "The body did not arrive whole; send it again."
 
 Body = dict[str, Any]
 
@@ -54,19 +55,35 @@ class Sent(NamedTuple):
 
 
 def read(request: Request) -> Sent:
-    """Take the whole body from the socket, or at most a little over 1 MiB of it."""
-    # One more, since a chunked body is cut there without a word.
-    request.max_content_length = MAX_BYTES + 1
+    """Take the whole body from the socket, or at most a little over 1 MiB of it.
+
+    :raise 400: it did not arrive whole
+    """
     try:
-        content: bytes | None = request.get_data()
+        content: bytes | None = receive(request)
     except RequestEntityTooLarge:
-        content = None
-    if content and len(content) > MAX_BYTES:
         content = None
     headers = request.headers
     return Sent(
         headers.get("Content-Type", ""), headers.get("Content-Encoding", ""), content
     )
+
+
+def receive(request: Request) -> bytes:
+    # Werkzeug cuts a chunked body at its limit: a byte more tells that there is more.
+    request.max_content_length = MAX_BYTES + 1
+    try:
+        content = request.get_data()
+    except RequestEntityTooLarge:
+        raise
+    except Exception as error:  # each server has its own for a broken body
+        raise BadRequest(CUT_SHORT) from error
+    if len(content) > MAX_BYTES:
+        raise RequestEntityTooLarge
+    # gunicorn takes the end of the connection for the end of the body.
+    if len(content) < (request.content_length or 0):
+        raise BadRequest(CUT_SHORT)
+    return content
 
 
 def decode(sent: Sent) -> Body:

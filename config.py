@@ -63,6 +63,17 @@ def database_url(value: str) -> URL:
     return url
 
 
+def seconds(least: int) -> Callable[[Any], int]:
+    """Return a parser of a whole number of seconds, *least* or more."""
+
+    def parse(value: Any) -> int:
+        if int(value) < least:
+            raise ValueError
+        return int(value)
+
+    return parse
+
+
 class Setting(NamedTuple):
     """A default, what a value must be (in words), and the parser that checks it."""
 
@@ -93,17 +104,59 @@ SERVICE_SETTINGS = {
     ),
     "ORDER_STATUSES_PUBLIC_DOCUMENT": Setting("no", "yes or no", switch),
     "ORDER_STATUSES_DEVELOPMENT_DOOR": Setting("no", "yes or no", switch),
+    "ORDER_STATUSES_CONNECT_TIMEOUT": Setting(
+        "2",
+        "seconds, 2 or more",
+        seconds(2),  # what libpq takes for the least
+    ),
+    "ORDER_STATUSES_POOL_TIMEOUT": Setting("2", "seconds", seconds(0)),
+    "ORDER_STATUSES_LOCK_TIMEOUT": Setting("15", "seconds, 1 or more", seconds(1)),
+    "ORDER_STATUSES_STATEMENT_TIMEOUT": Setting("20", "seconds, 1 or more", seconds(1)),
 }
 
-# How each database is connected to: writers wait for each other, and what was
-# answered survives a crash.
-ENGINE_OPTIONS: dict[str, dict[str, Any]] = {
-    "sqlite": {"connect_args": {"timeout": 15, "isolation_level": "IMMEDIATE"}},
-    "postgresql": {
-        "connect_args": {"connect_timeout": 2, "options": "-c synchronous_commit=on"},
-    },
-}
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how SQLAlchemy connects to the database of *settings*.
+
+    Nothing waits for ever, writers wait for each other, and what was answered
+    survives a crash.
+    """
+    url: URL = settings["DATABASE_URL"]
+    options = ENGINE_OPTIONS[url.get_backend_name()](settings)
+    # Texts and e-mail addresses are none of the log's business.
+    options["hide_parameters"] = True
+    if url.database not in {None, "", ":memory:"}:  # that one has no pool
+        options["pool_timeout"] = settings["ORDER_STATUSES_POOL_TIMEOUT"]
+    return options
+
+
+def sqlite_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    timeout = settings["ORDER_STATUSES_LOCK_TIMEOUT"]
+    return {"connect_args": {"timeout": timeout, "isolation_level": "IMMEDIATE"}}
+
+
+def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = {
+        "synchronous_commit": "on",
+        "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
+        "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
+        # Longer than gunicorn lets a request take.
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    ours = [f"-c {name}={value}" for name, value in parameters.items()]
+    theirs = settings["DATABASE_URL"].query.get("options", "")
+    return {
+        "connect_args": {
+            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
+            "keepalives_idle": 30,  # routers forget connections that are silent
+            "options": " ".join([*ours, theirs]),
+        }
+    }
+
+
+ENGINE_OPTIONS = {"sqlite": sqlite_options, "postgresql": postgresql_options}
 
 
 def languages() -> tuple[str, ...]:

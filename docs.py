@@ -220,8 +220,7 @@ class Document:
             described["parameters"] += CONDITIONS
         if sent:
             described["requestBody"] = self.body(sent)
-        is_list = isinstance(query, schemas.PageQuery)
-        for code in refusals(method, address, is_list):
+        for code in refusals(method, address):
             described["responses"][str(code)] = name_of(code)
         return described
 
@@ -285,11 +284,11 @@ def schemas_of(view: Callable[..., Any]) -> tuple[schemas.Query | None, Schema |
     return next(iter(queries), None), next(iter(others), None)
 
 
-def refusals(method: str, address: str, is_list: bool) -> list[int]:
+def refusals(method: str, address: str) -> list[int]:
     """Return the status codes that refuse such a request, or tell of a failure."""
     reads, sends = method in {"GET", "HEAD"}, method in {"POST", "PUT"}
     possible = {
-        400: sends or method == "DELETE" or (reads and is_list),
+        400: method != "OPTIONS",
         401: True,
         403: method not in SAFE_METHODS or "{store_id}" in address,
         404: "{" in address,

@@ -5,6 +5,10 @@ GUNICORN_CMD_ARGS changes anything.
 """
 
 import os
+import socket
+import struct
+import time
+from contextlib import suppress
 
 bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 
@@ -27,3 +31,27 @@ access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
 
 # Otherwise gunicorn opens a control socket in the home directory.
 control_socket_disable = True
+
+# A client that sends nothing for so long in the middle of a request is not waited for.
+PAUSE = 10  # seconds
+# How much of a refused body is taken for its sender's sake.
+DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_SECONDS = 5
+
+
+def pre_fork(server, worker):
+    """Limit the pauses on connections, which inherit what their listener has."""
+    pause = struct.pack("ll", PAUSE, 0)
+    for listener in worker.sockets:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pause)
+
+
+def post_request(worker, req, environ, resp):
+    """Take the rest of a refused body: most clients only then read the answer."""
+    end = time.monotonic() + DRAIN_SECONDS
+    req.unreader.sock.settimeout(DRAIN_SECONDS)
+    left = DRAIN_BYTES
+    with suppress(Exception):  # the sender is gone, or its chunks are broken
+        while left > 0 and time.monotonic() < end and not req.body.failed:
+            taken = req.body.read(64 * 1024)
+            left = left - len(taken) if taken else 0

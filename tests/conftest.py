@@ -117,8 +117,14 @@ def databases(
 
 @pytest.fixture(scope="session")
 def template(databases: Databases) -> str:
-    """A database as *init* leaves it, with a second store and the tests' callers."""
+    """A database as *fill* leaves it."""
     url = databases.create()
+    fill(url)
+    return url
+
+
+def fill(url: str) -> None:
+    """Set a database up, with a second store and the tests' callers."""
     with service(url) as app, app.app_context():
         cli.initialise()
         db.session.add(Store(store_id=2, name="Second store"))
@@ -128,7 +134,6 @@ def template(databases: Databases) -> str:
             db.session.flush()
             db.session.add(Key(key_hash=key_hash(KEY + email), user_id=user.user_id))
         db.session.commit()
-    return url
 
 
 @contextmanager
@@ -178,7 +183,12 @@ def rows(shared_app: Flask) -> dict[Table, list[dict[str, Any]]]:
 def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[Flask]:
     """The standalone service, with its database as it was at first."""
     yield shared_app
-    with shared_app.app_context(), db.engine.begin() as connection:
+    restore(shared_app, rows)
+
+
+def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:
+    """Let the database of *app* hold these *rows* and no others."""
+    with app.app_context(), db.engine.begin() as connection:
         for table in reversed(rows):
             connection.execute(delete(table))
         for table in filter(rows.get, rows):

@@ -47,7 +47,7 @@ class CheckedClient(FlaskClient):
         request = response.request
         method, path = request.method, request.path
         if path == "/api.php":
-            path = without_api_php(request.query_string.decode())["PATH_INFO"]
+            path = without_api_php(request.query_string.decode("latin-1"))["PATH_INFO"]
         for prefix in PREFIXES:
             if path == prefix or path.startswith(f"{prefix}/"):
                 address = path.removeprefix(prefix)

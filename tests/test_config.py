@@ -29,6 +29,10 @@ ROOT = Path(__file__).parent.parent
         ("ORDER_STATUSES_LIST_FORM", "list"),
         ("ORDER_STATUSES_DEVELOPMENT_DOOR", "maybe"),
         ("ORDER_STATUSES_TYPES", 5),
+        ("ORDER_STATUSES_CONNECT_TIMEOUT", "1"),
+        ("ORDER_STATUSES_POOL_TIMEOUT", "-1"),
+        ("ORDER_STATUSES_LOCK_TIMEOUT", "0"),
+        ("ORDER_STATUSES_STATEMENT_TIMEOUT", "20s"),
     ],
 )
 def test_setting_that_makes_no_sense_stops_the_start(name: str, value: Any) -> None:

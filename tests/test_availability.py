@@ -1,0 +1,195 @@
+"""A database that is away, slow, full or closed to writers: 503, and not for ever."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, text, update
+
+from order_statuses.models import Catalogue, User, db
+from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+
+STATUSES = "/api/2.0/statuses"
+UNAVAILABLE = {
+    "message": "Service Unavailable: The database does not answer; try again.",
+    "status": 503,
+}
+# And wait for each to be gone.
+CLOSE_OTHERS = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND datname = current_database()
+"""
+
+only_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+only_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+
+
+@contextmanager
+def administrator(url: str, **settings: Any) -> Iterator[FlaskClient]:
+    with service(url, **settings) as app:
+        yield client_of(app, ADMINISTRATOR)
+
+
+def write(client: FlaskClient, **request: Any) -> int:
+    return client.put(f"{STATUSES}/2", data="description=Test", **request).status_code
+
+
+def with_parameter(url: str, name: str, value: Any) -> str:
+    return f"{url}&options=-c%20{name}%3D{value}"
+
+
+def assert_unavailable(client: FlaskClient) -> None:
+    started = time.monotonic()
+
+    answer = client.get(STATUSES)
+
+    assert (answer.status_code, answer.json) == (503, UNAVAILABLE)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert time.monotonic() - started < 10  # two seconds; a busy machine takes longer
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+def test_postgresql_that_never_answers_is_503(port: int) -> None:
+    with administrator(f"postgresql://shop:secret@127.0.0.1:{port}/statuses") as client:
+        assert_unavailable(client)
+
+
+def test_postgresql_that_refuses_connections_is_503(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with administrator("postgresql://shop:secret@127.0.0.1:1/statuses") as client:
+        assert_unavailable(client)
+
+    assert "Connection refused" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_sqlite_file_that_cannot_be_opened_is_503() -> None:
+    with administrator("sqlite:////nowhere/order_statuses.db") as client:
+        assert_unavailable(client)
+
+
+def test_exhausted_pool_is_503(app: Flask, client: FlaskClient) -> None:
+    with app.app_context(), ExitStack() as taken:
+        for _ in range(15):
+            taken.enter_context(db.engine.connect())
+
+        assert_unavailable(client)
+
+    assert client.get(STATUSES).status_code == 200
+
+
+@pytest.fixture
+def held_database(database: str) -> Iterator[str]:
+    """The URL of a database whose lock another writer holds."""
+    with service(database) as app, app.app_context():
+        db.session.execute(update(Catalogue).values(token="held"))  # noqa: S106
+        yield database
+        db.session.rollback()
+
+
+@pytest.mark.parametrize("name", ["LOCK", "STATEMENT"])
+def test_writer_waits_only_so_long_and_readers_never(
+    held_database: str, name: str
+) -> None:
+    timeouts = {"LOCK": "1", "STATEMENT": "20"}
+    if name == "STATEMENT" and held_database.startswith("postgresql"):
+        timeouts = {"LOCK": "15", "STATEMENT": "1"}
+    settings = {f"ORDER_STATUSES_{n}_TIMEOUT": v for n, v in timeouts.items()}
+    with administrator(held_database, **settings) as client:
+        assert write(client) == 503
+        assert client.get(STATUSES).status_code == 200
+
+
+@only_postgresql
+def test_connections_that_the_server_closed_are_replaced(
+    app: Flask, client: FlaskClient
+) -> None:
+    with app.app_context(), ExitStack() as idle:
+        for _ in range(3):
+            idle.enter_context(db.engine.connect())
+    with app.app_context(), db.engine.connect() as connection:
+        closed = connection.scalars(text(CLOSE_OTHERS)).all()
+    assert len(closed) >= 2
+    assert all(closed)
+
+    with app.app_context(), ExitStack() as taken:
+        for _ in range(3):
+            connection = taken.enter_context(db.engine.connect())
+            connection.execute(select(Catalogue.token))
+    assert client.get(STATUSES).status_code == 200
+
+
+@only_postgresql
+def test_database_that_takes_no_writes_is_503_for_writers(database: str) -> None:
+    read_only = with_parameter(database, "default_transaction_read_only", "on")
+    with administrator(read_only) as client:
+        assert write(client) == 503
+        assert client.get(STATUSES).status_code == 200
+
+
+@only_postgresql
+def test_slow_sender_holds_no_transaction(database: str) -> None:
+    class Slow(BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            time.sleep(0.5)
+            return super().readinto(buffer)
+
+    impatient = with_parameter(database, "idle_in_transaction_session_timeout", 100)
+    with administrator(impatient) as client:
+        sent = Slow(b"description=Test")
+        answer = client.put(f"{STATUSES}/2", input_stream=sent)
+
+    assert answer.status_code == 200
+
+
+@only_postgresql
+def test_timeouts_of_postgresql(app: Flask) -> None:
+    shown = {
+        "lock_timeout": "15s",
+        "statement_timeout": "20s",
+        "idle_in_transaction_session_timeout": "1min",
+    }
+    with app.app_context(), db.engine.connect() as connection:
+        for name, value in shown.items():
+            assert connection.exec_driver_sql(f"SHOW {name}").scalar() == value
+
+
+@only_sqlite
+def test_broken_sqlite_file_is_an_error_of_the_server(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open(database.removeprefix("sqlite:///"), "r+b") as file:
+        file.write(b"not a database at all")
+
+    with administrator(database, TESTING=False) as client:
+        answer = client.get(STATUSES)
+
+    assert (answer.status_code, answer.mimetype) == (500, "application/json")
+    assert "file is not a database" in caplog.text
+
+
+def test_errors_are_logged_without_what_clients_sent(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service(database, TESTING=False) as app:
+        with app.app_context():
+            rename = f"ALTER TABLE {User.__tablename__} RENAME COLUMN email TO mail"
+            db.session.execute(text(rename))
+            db.session.commit()
+
+        assert client_of(app, ADMINISTRATOR).get(STATUSES).status_code >= 500
+    assert "email" in caplog.text
+    assert ADMINISTRATOR not in caplog.text

@@ -1,0 +1,162 @@
+"""Kills, stops, reloads and crowds: what was answered is there, and whole."""
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import Popen
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+
+from order_statuses import health
+from order_statuses.models import StatusText, db
+from order_statuses.tests import faults
+from order_statuses.tests.conftest import ADMINISTRATOR, KEY, service
+from order_statuses.tests.servers import serving
+from order_statuses.tests.test_servers import copy_checkout
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_service_loses_nothing(database: str) -> None:
+    outcome = faults.kill_service(database)
+
+    assert outcome.is_harmless, outcome
+    assert outcome.acknowledged >= 200
+
+
+def test_killed_postgresql_loses_nothing_and_is_503() -> None:
+    outcome = faults.kill_database()
+
+    assert outcome.is_harmless, outcome
+    assert outcome.acknowledged >= 250
+
+
+def test_eight_writers_do_not_hinder_each_other(database: str) -> None:
+    outcome = faults.crowd(database, seconds=5)
+
+    assert outcome.is_harmless, outcome
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_service_that_is_told_to_stop_finishes_its_work(
+    database: str, threads: int
+) -> None:
+    outcome = faults.terminate(database, threads)
+
+    assert outcome.is_harmless, outcome
+
+
+def test_reload_fails_no_request(database: str) -> None:
+    outcome = faults.reload(database, times=1)
+
+    assert outcome.is_harmless, outcome
+
+
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = {head!r}
+
+
+def upgrade():
+    recreate = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("order_statuses_status", recreate=recreate) as table:
+        table.add_column(sa.Column("new", sa.String(1), nullable=True))
+"""
+
+
+def test_ten_inits_at_once_upgrade_an_old_database(
+    database: str, tmp_path: Path
+) -> None:
+    """Rebuilding a table on SQLite empties no other by cascade."""
+    copy_checkout(tmp_path)
+    migration = NEXT_MIGRATION.format(head=health.newest())
+    (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
+    command = [sys.executable, "-m", "flask", "order-statuses", "init"]
+    environment = os.environ | {"DATABASE_URL": database, "FLASK_APP": "wsgi"}
+
+    inits = [Popen(command, cwd=tmp_path, env=environment) for _ in range(10)]
+
+    assert [process.wait(60) for process in inits] == [0] * 10
+    with service(database) as app, app.app_context():
+        assert db.session.scalar(health.VERSION) == "next"
+        assert db.session.execute(text("SELECT new FROM order_statuses_status")).all()
+        assert len(db.session.scalars(select(StatusText)).all()) == 22
+
+
+@pytest.fixture
+def administrator(database: str) -> Iterator[httpx.Client]:
+    """A client of two processes with one thread each."""
+    credentials = (ADMINISTRATOR, KEY + ADMINISTRATOR)
+    with (
+        serving(database, 2) as server,
+        httpx.Client(base_url=f"{server.url}/api/2.0", auth=credentials) as client,
+    ):
+        yield client
+
+
+def at_once(*requests: httpx.Request, by: httpx.Client) -> list[int]:
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return [answer.status_code for answer in threads.map(by.send, requests)]
+
+
+def test_updates_of_different_fields_both_survive(administrator: httpx.Client) -> None:
+    for number in map(str, range(30)):
+        changes = {"description": number}, {"email_subj": number}
+        updates = [
+            administrator.build_request("PUT", "/statuses/2", json=c) for c in changes
+        ]
+
+        assert at_once(*updates, by=administrator) == [200, 200]
+        status = administrator.get("/statuses/2").json()
+        assert (status["description"], status["email_subj"]) == (number, number)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcomes"),
+    [
+        # The update first, or the deletion.
+        ({"description": "Changed"}, {(200, 204, 404), (404, 204, 404)}),
+        ({"is_default": "Y"}, {(200, 400, 200), (404, 204, 404)}),
+    ],
+)
+def test_deletion_and_update_are_both_told_the_truth(
+    administrator: httpx.Client,
+    change: dict[str, str],
+    outcomes: set[tuple[int, int, int]],
+) -> None:
+    for _ in range(20):
+        body = {"description": "Packed", "params": {"color": "#000000"}}
+        created = administrator.post("/statuses", json=body).headers["Location"]
+        address = created.removeprefix("/api/2.0")
+        requests = [
+            administrator.build_request("PUT", address, json=change),
+            administrator.build_request("DELETE", address),
+        ]
+
+        update, deletion = at_once(*requests, by=administrator)
+
+        assert (update, deletion, administrator.get(address).status_code) in outcomes
+
+
+def test_preloaded_workers_share_no_connection(database: str) -> None:
+    """What the master has open, all workers have: it must not have the database."""
+    with serving(database, 4, GUNICORN_CMD_ARGS="--preload") as server:
+        for _ in range(20):
+            assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+        opened = open_files(server.process.pid)
+        sockets = [name for name in opened if name.startswith("socket:")]
+
+    assert len(sockets) == 1  # the listener
+    assert not any(name.endswith((".db", "-wal", "-shm")) for name in opened)
+
+
+def open_files(pid: int) -> list[str]:
+    return [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]

@@ -1,0 +1,144 @@
+"""What only a real gunicorn shows: broken requests on the wire, and its log."""
+
+import socket
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+
+import httpx
+import pytest
+
+from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
+from order_statuses.tests.servers import Server, serving
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("databases", ["sqlite"], indirect=True),
+]
+
+STATUS = "/api/2.0/statuses/2"
+CREDENTIALS = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
+HEAD = f"PUT {STATUS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: "
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(params=["1", "2"], ids=["sync", "threads"])
+def server(request: pytest.FixtureRequest, database: str) -> Iterator[Server]:
+    """One worker, of either kind."""
+    with serving(database, WEB_THREADS=request.param) as server:
+        yield server
+
+
+def send(
+    server: Server, *pieces: bytes, head: str = HEAD + CREDENTIALS, end: bool = False
+) -> tuple[int, bytes]:
+    """Send a request as it stands, and *end* what is sent; return status and body."""
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port or 80), 60) as connection:
+        connection.sendall(f"{head}\r\n".encode("latin-1") + b"".join(pieces))
+        if end:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    return int(headers.split()[1]) if headers else 0, body
+
+
+def description(server: Server) -> str:
+    headers = {"Authorization": CREDENTIALS}
+    answer: dict[str, str] = httpx.get(server.url + STATUS, headers=headers).json()
+    return answer["description"]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize(("credentials", "status"), [(CREDENTIALS, 413), ("", 401)])
+def test_sender_of_a_refused_body_sees_the_answer(
+    server: Server, chunked: bool, credentials: str, status: int
+) -> None:
+    body = b"a" * 10_000_000
+    headers = {"Authorization": credentials}
+
+    # As most clients it sends all before it reads, and gives up if it cannot.
+    address = httpx.URL(server.url).netloc.decode()
+    with closing(HTTPConnection(address)) as connection:
+        sent = iter([body]) if chunked else body
+        connection.request("PUT", STATUS, sent, headers, encode_chunked=chunked)
+
+        assert connection.getresponse().status == status
+
+
+def test_broken_bodies_change_nothing(server: Server) -> None:
+    before = description(server)
+    bodies = [
+        b"Content-Length: 99\r\n\r\ndescription=Te",
+        CHUNKED + b"10\r\ndescription=Te",
+        CHUNKED + b"10\r\ndescription=Test",
+        CHUNKED + b"zz\r\ndescription=Test\r\n0\r\n\r\n",
+        CHUNKED + b"10\r\ndescription=Test\r\n0\r\nbro ken: x\r\n\r\n",
+    ]
+
+    for body in bodies:
+        status, answer = send(server, body, end=True)
+        assert (status, b"did not arrive whole" in answer) == (400, True)
+
+    assert description(server) == before
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_two_lengths_are_refused(server: Server) -> None:
+    before = description(server)
+    lies = [
+        b"Content-Length: 16\r\nContent-Length: 17\r\n\r\ndescription=Test",
+        b"Content-Length: -1\r\n\r\ndescription=Test",
+        b"Content-Length: 5\r\n" + CHUNKED + b"10\r\ndescription=Test\r\n0\r\n\r\n",
+    ]
+
+    assert [send(server, lie)[0] for lie in lies] == [400, 400, 400]
+    assert description(server) == before
+
+
+def test_chunked_body_is_read(server: Server) -> None:
+    body = b"c\r\ndescription=\r\n4\r\nTest\r\n0\r\n\r\n"
+
+    assert send(server, CHUNKED, body)[0] == 200
+    assert description(server) == "Test"
+
+
+def test_client_that_stops_half_way_is_not_waited_for(server: Server) -> None:
+    """A worker is not lost to it either, and goes on."""
+    workers = server.workers()
+    started = time.monotonic()
+
+    stopped = send(server, b"Content-Length: 99\r\n\r\ndescription=Te")
+    never_begun = send(server, head="GET / HTTP/1.1")
+
+    assert stopped[0] == 400
+    assert never_begun == (0, b"")
+    assert time.monotonic() - started < 60  # ten seconds each
+    assert server.workers() == workers
+    assert description(server) == "Complete"
+
+
+def test_log_has_one_line_a_request_whatever_clients_send(server: Server) -> None:
+    line = "\n127.0.0.1 [forged]"
+    name = b64encode(f"admin{line}:key".encode()).decode()
+    close = "\r\nConnection: close\r\nHost: x"
+    heads = [
+        f"GET /api/2.0/%0a127.0.0.1%20[forged] HTTP/1.1{close}",
+        f"GET /api/2.0/statuses?a=%0d%0a127.0.0.1%20[forged] HTTP/1.1{close}",
+        f"GET /livez HTTP/1.1{close}\r\nAuthorization: Basic {name}",
+        f"GET {STATUS} HTTP/1.1{close}\r\nAuthorization: Basic {name}",
+        f"GET /livez HTTP/1.1{close}\r\nUser-Agent: a{line}",
+        f"GET /a{line} HTTP/1.1{close}",
+        f"GET /a\r127.0.0.1 [forged] HTTP/1.1{close}",
+        f"G{line} / HTTP/1.1{close}",
+        f"GET /livez HTTP/1.1{close}\r\nX\r127.0.0.1 [forged]: a",
+    ]
+
+    statuses = [send(server, b"\r\n", head=head)[0] for head in heads]
+
+    assert statuses == [401, 401, 200, 401, 400, 400, 400, 400, 400]
+    # What begins a line is a time or an address followed by a time, never theirs.
+    lines = server.log.read_text().splitlines()
+    assert [line for line in lines if line.startswith("127.0.0.1 [forged]")] == []
