@@ -121,7 +121,7 @@ def elsewhere(address: str = "") -> ResponseReturnValue:
     if view := answers.view_of("GET"):
         request.view_args = view.keywords
         auth.check_allowed(auth.caller(), request)
-        with suppress(BadRequest, UnicodeDecodeError):
+        with suppress(BadRequest, UnicodeDecodeError, ValidationError):
             view()  # 404 goes before 405
     allowed.append("OPTIONS")
     if request.method == "OPTIONS":

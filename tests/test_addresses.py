@@ -535,3 +535,10 @@ def test_failure_is_a_500_in_json_that_tells_nothing(database: str) -> None:
 
     assert_error(answer, 500)
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=%FF", "items_per_page=x"])
+def test_wrong_method_goes_before_a_wrong_query(
+    client: FlaskClient, query: str
+) -> None:
+    assert client.put(f"/api/2.0/statuses?{query}").status_code == 405
