@@ -115,7 +115,7 @@ BAD_PARTS: dict[str, tuple[bytes, int, str]] = {
         400,
         "brackets",
     ),
-    "too many fields": (parts(*GOOD_PARTS, *[part(b"x", b"1")] * 998), 413, ""),
+    "too many fields": (parts(*GOOD_PARTS, *[part(b"x", b"1")] * 998), 413, "1000"),
     "too large": (parts(*GOOD_PARTS, part(b"x", b"a" * 2**20)), 413, "1 MiB"),
 }
 KINDS = ("JSON", JSON, BAD_JSON), ("form", FORM, BAD_FORMS), ("parts", PARTS, BAD_PARTS)
