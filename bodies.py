@@ -172,6 +172,8 @@ def decode_multipart(content: bytes, options: dict[str, str]) -> Body:
         raise BadRequest("The Content-Type multipart/form-data lacks its boundary.")
     try:
         return nest(parts(content, options["boundary"]))
+    except RequestEntityTooLarge as error:
+        raise RequestEntityTooLarge(TOO_MANY) from error
     except UnicodeDecodeError:
         raise
     except ValueError as error:

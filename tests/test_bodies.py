@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import product
 from typing import Any
 
 import pytest
@@ -114,14 +115,13 @@ BAD_PARTS: dict[str, tuple[bytes, int, str]] = {
         400,
         "brackets",
     ),
-    "too many fields": (parts(*GOOD_PARTS, *[part(b"x", b"1")] * 998), 413, ""),
+    "too many fields": (parts(*GOOD_PARTS, *[part(b"x", b"1")] * 998), 413, "1000"),
     "too large": (parts(*GOOD_PARTS, part(b"x", b"a" * 2**20)), 413, "1 MiB"),
 }
-KINDS = (JSON, BAD_JSON), (FORM, BAD_FORMS), (PARTS, BAD_PARTS)
+KINDS = ("JSON", JSON, BAD_JSON), ("form", FORM, BAD_FORMS), ("parts", PARTS, BAD_PARTS)
 GRID = [
-    pytest.param(content_type, *cell, id=f"{content_type}-{kind}")
-    for content_types, bodies in KINDS
-    for content_type in content_types
+    pytest.param(content_types, *cell, id=f"{name}-{kind}")
+    for name, content_types, bodies in KINDS
     for kind, cell in bodies.items()
 ]
 OTHER_TYPES: list[tuple[str, bytes, int, str]] = [
@@ -159,15 +159,15 @@ def headers_of(content_type: str | None) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(("content_type", "body", "code", "told"), GRID)
+@pytest.mark.parametrize(("content_types", "body", "code", "told"), GRID)
 def test_bad_body_is_refused_and_changes_nothing(
     client: FlaskClient,
-    content_type: str | None,
+    content_types: list[str | None],
     body: bytes,
     code: int,
     told: str,
 ) -> None:
-    for method, address in WRITES:
+    for content_type, (method, address) in product(content_types, WRITES):
         refused = client.open(
             address, method=method, data=body, headers=headers_of(content_type)
         )

@@ -1,6 +1,7 @@
 """The OpenAPI document: what it says, who is served it, and that answers obey it."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -141,6 +142,20 @@ def test_document_has_the_known_params(document: dict[str, Any]) -> None:
     assert params.keys() == KNOWN_PARAMS.keys()
     assert {f"params[{name}]" for name in params} < form["properties"].keys()
     assert params["color"]["pattern"] == "^#[0-9A-Fa-f]{6}$"
+
+
+def test_document_knows_what_a_line_break_and_white_space_are(
+    document: dict[str, Any],
+) -> None:
+    fields = document["components"]["schemas"]["StatusBody"]["properties"]
+    subj, description = fields["email_subj"], fields["description"]
+
+    for character in map(chr, range(0x10000)):
+        within = f"a{character}b"
+        is_line = len(within.splitlines()) == 1
+        assert bool(re.search(subj["pattern"], within)) == is_line
+        is_text = character.strip() != ""
+        assert bool(re.search(description["pattern"], character)) == is_text
 
 
 def test_document_has_the_configured_languages_and_types() -> None:
