@@ -1,12 +1,8 @@
-"""The OpenAPI document, read off the routes, the views and their schemas.
-
-What all operations share, and no view's docstring says, is derived here from the
-method and the address.
-"""
+"""The OpenAPI document, read off the routes, the views and their schemas."""
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from posixpath import commonpath
 from threading import Lock
 from typing import Any, cast
@@ -15,14 +11,11 @@ from urllib.parse import urlencode
 from flask import current_app, request
 from flask.typing import ResponseReturnValue
 from marshmallow import Schema
-from werkzeug.exceptions import default_exceptions
 from werkzeug.routing import Rule
 
-from order_statuses import bodies, descriptions, schemas
-from order_statuses.answers import CACHING, Resource, as_json
-from order_statuses.auth import SAFE_METHODS
-from order_statuses.catalogue import OrderStatus, Storefront
-from order_statuses.descriptions import ID, INTEGER, STRING, Json, closed
+from order_statuses import bodies, decoders, descriptions, operations, schemas
+from order_statuses.answers import Resource, as_json
+from order_statuses.descriptions import ID, INTEGER, STRING, Json
 
 ADDRESS = "/openapi.json"
 ABOUT = """\
@@ -38,58 +31,8 @@ a `message`. A method that an address does not have is answered with 405 and an 
 of those that it has, an address that is not listed here with 404.
 """
 
-ERRORS = {
-    400: "What was sent cannot be used; the message says what to change.",
-    401: "The caller is unknown; send an API user's e-mail and key.",
-    403: "The caller may not do this, or another site sent the request.",
-    404: "There is no such status, store or address.",
-    405: "The address does not have this method.",
-    406: "Accept rules JSON out.",
-    412: "If-Match or If-None-Match does not hold.",
-    413: "The body is larger than 1 MiB or has too many parts.",
-    415: "The Content-Type is not understood.",
-    428: "If-Match is required here.",
-    500: "The service failed; its log says why.",
-    503: "The database is away or not set up; try again later.",
-}
-
-HEADERS = {
-    "Allow": "The methods that the address has.",
-    "Cache-Control": "Caches must ask each time whether it is still so.",
-    "ETag": "Stands for this very answer, in If-None-Match and If-Match.",
-    "Link": "The first, previous, next and last page, when the list is cut (RFC 8288).",
-    "Location": "The address of what was created.",
-    "Retry-After": "After how many seconds to try again.",
-    "Vary": "What else the answer depends on.",
-    "WWW-Authenticate": "How to send credentials.",
-    "X-Total-Count": "The number of all items, whatever the page.",
-}
-OPTIONAL_HEADERS = {"Link"}
-PAGING = ("X-Total-Count", "Link")
-NUMBERS = {"Retry-After", "X-Total-Count"}
-HEADERS_OF = {401: ["WWW-Authenticate"], 405: ["Allow"], 503: ["Retry-After"]}
-
 # OpenAPI knows no pairs as text/plain.
 ENCODED = STRING | {"contentMediaType": "application/x-www-form-urlencoded"}
-# What answers to reading hold, by the last word of their address.
-ITEMS = {"statuses": OrderStatus, "stores": Storefront}
-# The successes of the other methods: status code, meaning, headers, fields of the body.
-DONE: dict[str, tuple[int, str, list[str], list[str]]] = {
-    "DELETE": (204, "It is deleted.", [], []),
-    "OPTIONS": (204, "The methods that the address has.", ["Allow"], []),
-    "POST": (201, "It is created.", ["Location"], ["statuses_id", "status_id"]),
-    "PUT": (200, "It is changed.", [], ["status_id"]),
-}
-# What may be asked for on condition of an ETag (RFC 9110 §13), and by which headers.
-CONDITIONAL = {"GET", "HEAD", "PUT", "DELETE"}
-CONDITIONS = {
-    "If-Match": "Only if it still has this ETag.",
-    "If-None-Match": "Only if it no longer has this ETag.",
-}
-ALIKE = {
-    "HEAD": "Read the headers alone.",
-    "OPTIONS": "Ask for the methods that the address has.",
-}
 
 
 def create_docs_blueprint(api: Resource) -> Resource:
@@ -145,9 +88,9 @@ class Document:
 
     def built(self) -> Json:
         """Return the whole document."""
-        for item in ITEMS.values():
+        for item in operations.ITEMS.values():
             self.spec.components.schema(item.__name__, descriptions.read(item))
-        for name, meaning in CONDITIONS.items():
+        for name, meaning in operations.CONDITIONS.items():
             condition = {"description": meaning, "schema": STRING}
             self.spec.components.parameter(name, "header", condition)
         self.add_headers()
@@ -157,11 +100,11 @@ class Document:
         return self.spec.to_dict()
 
     def add_headers(self) -> None:
-        for name, meaning in HEADERS.items():
+        for name, meaning in operations.HEADERS.items():
             header = {
                 "description": meaning,
-                "required": name not in OPTIONAL_HEADERS,
-                "schema": INTEGER if name in NUMBERS else STRING,
+                "required": name not in operations.OPTIONAL_HEADERS,
+                "schema": INTEGER if name in operations.NUMBERS else STRING,
             }
             self.spec.components.header(name, header)
 
@@ -170,25 +113,29 @@ class Document:
             "basic", {"type": "http", "scheme": "basic"}
         )
         self.spec.components.schema("Error", descriptions.error())
-        for code, meaning in ERRORS.items():
-            refusal = answer(meaning, HEADERS_OF.get(code, ()), reference("Error"))
-            self.spec.components.response(name_of(code), refusal)
+        for code, meaning in operations.ERRORS.items():
+            refusal = operations.answer(
+                meaning,
+                operations.HEADERS_OF.get(code, ()),
+                operations.reference("Error"),
+            )
+            self.spec.components.response(operations.name_of(code), refusal)
 
     def add(self, rule: Rule) -> None:
         """Add the operations of a *rule*; what answers GET answers OPTIONS as well."""
         address = re.sub("<(.+?)>", r"{\1}", rule.rule.removeprefix(self.prefix))
         view = inspect.unwrap(current_app.view_functions[rule.endpoint])
         methods = sorted(rule.methods or ())
-        operations = {m.lower(): self.operation(m, address, view) for m in methods}
+        described = {m.lower(): self.operation(m, address, view) for m in methods}
         if self.api.name not in rule.endpoint.split("."):  # outside the API's guard
-            public = {"200": answer("It is there.", (), {"type": "object"})}
-            for operation in operations.values():
+            public = {"200": operations.answer("It is there.", (), {"type": "object"})}
+            for operation in described.values():
                 operation |= {"security": [], "responses": public}
         if "GET" in methods:
-            operations["options"] = self.operation("OPTIONS", address, view)
+            described["options"] = self.operation("OPTIONS", address, view)
         self.spec.path(
             address,
-            operations=operations,
+            operations=described,
             parameters=[
                 {"in": "path", "name": name, "schema": ID}
                 for name in re.findall("{(.+?)}", address)
@@ -205,47 +152,24 @@ class Document:
             "operationId": f"{module}_{view.__name__}",
             "summary": summary,
             "parameters": [],
-            "responses": self.success(method, address),
+            "responses": operations.success(method, address, self.api.list_form),
         }
         if more:
             described["description"] = more.replace("\n", " ")
-        if method in ALIKE:
+        if method in operations.ALIKE:
             described |= {
                 "operationId": f"{module}_{view.__name__}_{method.lower()}",
-                "summary": ALIKE[method],
+                "summary": operations.ALIKE[method],
             }
         if query and method != "OPTIONS":
             described["parameters"] += [{"in": "query", "schema": query}]
-        if method in CONDITIONAL:
-            described["parameters"] += CONDITIONS
+        if method in operations.CONDITIONAL:
+            described["parameters"] += operations.CONDITIONS
         if sent:
             described["requestBody"] = self.body(sent)
-        for code in refusals(method, address):
-            described["responses"][str(code)] = name_of(code)
+        for code in operations.refusals(method, address):
+            described["responses"][str(code)] = operations.name_of(code)
         return described
-
-    def success(self, method: str, address: str) -> Json:
-        """Return the answer of a *method* that succeeds, by its status code."""
-        if method in DONE:
-            code, meaning, headers, names = DONE[method]
-            content = closed({name: ID for name in names}) if names else None
-            return {str(code): answer(meaning, headers, content)}
-        name = re.findall("/([a-z]+)", address)[-1]
-        is_list = name in ITEMS and not address.endswith("}")
-        headers = [*CACHING, "ETag", *(PAGING if is_list else ())]
-        content = self.list_of(name) if is_list else item(name)
-        return {
-            "200": answer("It is there.", headers, content),
-            "304": answer("It is what If-None-Match names.", headers, None),
-        }
-
-    def list_of(self, name: str) -> Json:
-        """Return the JSON Schema of a list in the mount's form."""
-        items = {"type": "array", "items": item(name)}
-        if self.api.list_form == "array":
-            return items
-        numbers = dict.fromkeys(("items_per_page", "page", "total_items"), INTEGER)
-        return closed({name: items, "params": closed(numbers)})
 
     def body(self, schema: Schema) -> Json:
         """Return the request body that *schema* loads, in every media type."""
@@ -257,11 +181,11 @@ class Document:
         form = descriptions.as_form(sent)
         self.spec.components.schema(f"{name}Body", sent)
         self.spec.components.schema(f"{name}Form", form)
-        as_form = {"schema": reference(f"{name}Form")}
+        as_form = {"schema": operations.reference(f"{name}Form")}
         by_decoder: dict[bodies.Decoder, Json] = {
-            bodies.decode_json: {"schema": reference(f"{name}Body")},
-            bodies.decode_form: as_form,
-            bodies.decode_multipart: as_form,
+            decoders.decode_json: {"schema": operations.reference(f"{name}Body")},
+            decoders.decode_form: as_form,
+            decoders.decode_multipart: as_form,
         }
         types = bodies.DECODERS.items()
         content = {kind: by_decoder[decoder] for kind, decoder in types if kind}
@@ -282,56 +206,3 @@ def schemas_of(view: Callable[..., Any]) -> tuple[schemas.Query | None, Schema |
     queries = [schema for schema in used if isinstance(schema, schemas.Query)]
     others = [schema for schema in used if not isinstance(schema, schemas.Query)]
     return next(iter(queries), None), next(iter(others), None)
-
-
-def refusals(method: str, address: str) -> list[int]:
-    """Return the status codes that refuse such a request, or tell of a failure."""
-    reads, sends = method in {"GET", "HEAD"}, method in {"POST", "PUT"}
-    possible = {
-        400: method != "OPTIONS",
-        401: True,
-        403: method not in SAFE_METHODS or "{store_id}" in address,
-        404: "{" in address,
-        406: reads,
-        412: method in CONDITIONAL,
-        413: sends,
-        415: sends,
-        428: method in CONDITIONAL - {"GET", "HEAD"} and is_condition_required(),
-        500: True,
-        503: True,
-    }
-    return [code for code, is_possible in possible.items() if is_possible]
-
-
-def is_condition_required() -> bool:
-    required: bool = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
-    return required
-
-
-def item(name: str) -> Json:
-    """Return the JSON Schema of what one address of *name* holds."""
-    return reference(ITEMS[name].__name__) if name in ITEMS else {"type": "object"}
-
-
-def answer(meaning: str, headers: Iterable[str], content: Json | None) -> Json:
-    """Return an answer with these *headers* and a body of the schema *content*."""
-    described: Json = {
-        "description": meaning,
-        "headers": {h: {"$ref": f"#/components/headers/{h}"} for h in headers},
-    }
-    if content:
-        described["content"] = {"application/json": {"schema": content}}
-    return described
-
-
-def name_of(code: int) -> str:
-    """Return the name of the component for errors with this status code.
-
-    >>> name_of(404)
-    'NotFound'
-    """
-    return re.sub("[^A-Za-z]", "", default_exceptions[code]().name)
-
-
-def reference(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
