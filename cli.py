@@ -171,10 +171,18 @@ def foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Begin a transaction that waits for its like, and commit it at the end."""
+    """Begin a transaction that waits for its like, and commit it at the end.
+
+    It waits as long as it takes: the timeouts of requests are not for upgrades.
+    """
     if connection.dialect.name == "sqlite":
+        usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
     else:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
     yield
     connection.commit()

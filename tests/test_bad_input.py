@@ -2,10 +2,12 @@
 
 import json
 from base64 import b64encode
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 STATUS = "/api/2.0/statuses/2"
@@ -138,6 +140,16 @@ def test_query_that_is_not_utf8(client: FlaskClient, address: str, query: str) -
     assert answer.status_code == 400
     assert answer.json is not None
     assert "The query is not UTF-8" in answer.json["message"]
+
+
+def test_other_text_that_is_not_utf8_is_an_error_of_the_server(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identify = partial(b"\xff".decode, "utf-8")
+    monkeypatch.setitem(app.config, "ORDER_STATUSES_IDENTIFY", identify)
+
+    with pytest.raises(UnicodeDecodeError):
+        client.get(STATUS)
 
 
 @pytest.mark.parametrize("query", ["type=%ff", "type=%00", "type=O%0d%0a"])

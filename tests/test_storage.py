@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -88,6 +90,23 @@ def test_ten_inits_at_once_leave_one_set_of_stock_data(
     with empty_app.app_context():
         count = select(func.count()).select_from(Status)
         assert db.session.scalar(count) == 11
+
+
+def test_init_waits_for_another_longer_than_a_request_would(
+    empty_database: str,
+) -> None:
+    with (
+        service(empty_database, ORDER_STATUSES_LOCK_TIMEOUT="1") as app,
+        app.app_context(),
+        db.engine.connect() as connection,
+        ThreadPoolExecutor() as threads,
+    ):
+        with cli.alone(connection):
+            other = threads.submit(init, app)
+            time.sleep(2)
+            assert not other.done()
+
+        assert other.result(60).exit_code == 0
 
 
 @pytest.mark.parametrize(
