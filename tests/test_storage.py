@@ -79,6 +79,7 @@ def test_init_is_idempotent(empty_app: Flask) -> None:
         assert list(db.session.scalars(select(Status.status_id))) == before
 
 
+@pytest.mark.slow
 def test_ten_inits_at_once_leave_one_set_of_stock_data(
     empty_database: str, empty_app: Flask
 ) -> None:
@@ -92,6 +93,7 @@ def test_ten_inits_at_once_leave_one_set_of_stock_data(
         assert db.session.scalar(count) == 11
 
 
+@pytest.mark.slow
 def test_init_waits_for_another_longer_than_a_request_would(
     empty_database: str,
 ) -> None:
