@@ -3,14 +3,11 @@
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
-from threading import Lock
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from cachetools import TTLCache
 from flask import Blueprint, Response, current_app, g, request
 from flask.globals import request_ctx
 from werkzeug.datastructures import MIMEAccept
@@ -26,8 +23,10 @@ from werkzeug.routing import MapAdapter
 from order_statuses import errors, models
 from order_statuses.auth import caller
 from order_statuses.bodies import Sent
+from order_statuses.memory import Memory, Remembered
 
 READS = {"GET", "HEAD"}
+ADMITTED = "order_statuses.admitted"
 CONDITIONS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
 CHANGED = "It is not what you have seen; GET it again."
 CACHING = {
@@ -100,40 +99,6 @@ def links(page: int, last: int) -> str:
     )
 
 
-class Remembered(NamedTuple):
-    """What makes an answer again."""
-
-    body: bytes
-    headers: list[tuple[str, str]]
-
-
-def size_of(answer: Remembered) -> int:
-    # With about what Python needs beside the body, which bounds the number as well.
-    return len(answer.body) + 2000
-
-
-class Memory:
-    """The answers that one application gave in the last *seconds*, in *size* bytes.
-
-    Each stands under the catalogue's token as it was then, so that none is ever stale;
-    the time is for rows that somebody changes by hand.
-    """
-
-    def __init__(self, size: int = 32 * 1024 * 1024, seconds: float = 60) -> None:
-        self.lock = Lock()
-        self.answers: TTLCache[Hashable, Remembered] = TTLCache(
-            size, seconds, getsizeof=size_of
-        )
-
-    def get(self, key: Hashable) -> Remembered | None:
-        with self.lock:
-            return self.answers.get(key)
-
-    def keep(self, key: Hashable, answer: Remembered) -> None:
-        with self.lock, suppress(ValueError):  # it alone is larger than the memory
-            self.answers[key] = answer
-
-
 def recall() -> Response | None:
     """Return what the same GET was answered before, if that still holds."""
     if request.method not in READS:
@@ -146,6 +111,8 @@ def recall() -> Response | None:
 
 def finish(response: Response) -> Response:
     """Complete the answer to a GET: negotiated, remembered, conditional."""
+    if ADMITTED not in request.environ:  # a host answered before the API was reached
+        return response
     if request.method not in READS or response.status_code not in {200, 400}:
         return response
     if not accepts_json():
@@ -210,7 +177,11 @@ def view_of(method: str) -> partial[Any] | None:
 
 
 def etag_of(response: Response) -> str:
-    return blake2b(response.get_data(), digest_size=16).hexdigest()
+    return digest(response.get_data())
+
+
+def digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def memory() -> Memory:
@@ -227,7 +198,7 @@ def memory_key() -> Hashable:
     environ = request.environ
     address = [environ.get(k) for k in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")]
     tokens = frozenset(g.order_statuses_tokens)
-    return tokens, caller().store_id, request.endpoint, *address
+    return tokens, caller().store_id, request.endpoint, digest(repr(address).encode())
 
 
 def accepts_json() -> bool:

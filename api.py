@@ -27,6 +27,7 @@ from werkzeug.exceptions import (
 from werkzeug.routing import PathConverter
 
 from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
+from order_statuses.memory import Memory
 
 METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
 
@@ -68,6 +69,7 @@ def create_blueprint(
         g.order_statuses_list_form = list_form
         g.order_statuses_tokens = set()
         auth.admit()
+        request.environ[answers.ADMITTED] = True  # not g, which requests may share
         return answers.recall()
 
     bp.record(prepare)
@@ -104,7 +106,7 @@ def prepare(state: BlueprintSetupState) -> None:
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
     state.app.url_map.converters[Anything.NAME] = Anything
     config.complete(state.app.config, config.SETTINGS)
-    state.app.extensions.setdefault("order_statuses_memory", answers.Memory())
+    state.app.extensions.setdefault("order_statuses_memory", Memory())
     state.app.cli.add_command(cli.commands)
 
 
@@ -132,12 +134,12 @@ def elsewhere(address: str = "") -> ResponseReturnValue:
 def unavailable(error: SQLAlchemyError) -> Response:
     """Answer for a database that is away, or that was never set up."""
     models.db.session.rollback()
-    if models.is_table_missing(error):
-        return errors.as_json(models.not_initialised())
+    if errors.is_table_missing(error):
+        return errors.as_json(errors.not_initialised())
     if isinstance(error, ProgrammingError):
         raise error
-    logger.error("The database does not answer: %s", getattr(error, "orig", error))
-    away = "The database does not answer; try again."
+    logger.error("The database failed: %s", errors.reason_of(error))
+    away = "The database cannot do this now; try again."
     return errors.as_json(ServiceUnavailable(away, retry_after=5))
 
 

@@ -5,7 +5,6 @@ import re
 import select
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +16,7 @@ from sqlalchemy.exc import DisconnectionError
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import is_running_from_reloader
 
-from order_statuses import auth, cli, config, errors, health, models
+from order_statuses import auth, cli, config, errors, health
 from order_statuses.answers import Resource
 from order_statuses.api import create_blueprint
 from order_statuses.docs import create_docs_blueprint
@@ -33,6 +32,7 @@ ELSEWHERE_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """Make the service, set up by the environment and, before it, by *settings*."""
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
     app.config.from_mapping(config.from_environment(os.environ))
     app.config.from_mapping(settings or {})
     config.complete(app.config, config.SERVICE_SETTINGS)
@@ -72,7 +72,7 @@ def connect(app: Flask) -> None:
             event.listen(db.engine, "checkout", refuse_closed)
             # One statement needs no BEGIN, which is a round trip.
             reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
-        app.extensions["order_statuses_reader"] = reader
+        app.extensions[errors.READER] = reader
 
 
 def is_embedded(app: Flask) -> bool:
@@ -144,8 +144,7 @@ def open_development_door(app: Flask) -> None:
             err=True,
         )
     with app.app_context():
-        database = models.db.engine.url.database
-        if is_embedded(app) and not Path(database or "").exists():
+        if is_embedded(app):
             cli.initialise()
 
 

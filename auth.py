@@ -54,7 +54,7 @@ def admit() -> None:
     :raise 403: a browser was tricked into the request, or the caller may not do this
     """
     identify = current_app.config["ORDER_STATUSES_IDENTIFY"] or identify_user
-    identified = identify()
+    identified = current_app.ensure_sync(identify)()
     if identified is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
     if not isinstance(identified, Caller):  # a host's user could look like one

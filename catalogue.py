@@ -57,7 +57,7 @@ class Storefront:
     company: str
 
 
-def known_language(lang_code: str | None) -> str:
+def language_or_default(lang_code: str | None) -> str:
     """Return *lang_code* if it is configured, else the default language."""
     if lang_code is None or lang_code not in config.languages():
         return config.languages()[0]
@@ -96,7 +96,7 @@ def read_statuses(
     query: Query, key: dict[str, Any], lang_code: str | None, store_id: int | None
 ) -> list[OrderStatus]:
     """Run one of the queries for statuses at the end of this module."""
-    asked = known_language(lang_code)
+    asked = language_or_default(lang_code)
     seen = {"asked": asked, "default": config.languages()[0], "store_id": store_id}
     return [
         OrderStatus(

@@ -1,6 +1,5 @@
 """The commands: flask order-statuses ..."""
 
-import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -12,19 +11,19 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 
-from order_statuses import config, models, writing
+from order_statuses import errors, models, stock, writing
 from order_statuses.auth import key_hash
-from order_statuses.models import Catalogue, Key, Status, StatusText, Store, User, db
+from order_statuses.models import Key, Store, User, db
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
-ENGLISH = "en"
+
+STORE_ID = click.IntRange(1, models.MAX_ID)
 
 commands = AppGroup("order-statuses", help="Set up and manage the order statuses.")
 
@@ -32,6 +31,8 @@ commands = AppGroup("order-statuses", help="Set up and manage the order statuses
 @commands.command()
 def init() -> None:
     """Create or upgrade the tables, and load the stock data into empty ones."""
+    if not errors.is_service():
+        raise click.ClickException("init is of the service alone: use load-stock.")
     with in_words():
         initialise()
     click.echo("The database is set up.", err=True)
@@ -44,13 +45,13 @@ def load(create_tables: bool) -> None:
     with in_words(), db.engine.connect() as connection, alone(connection):
         if create_tables:
             models.Base.metadata.create_all(connection)
-        fill(connection)
+        stock.fill(connection)
     click.echo("The stock data is loaded.", err=True)
 
 
 @commands.command()
 @click.argument("email")
-@click.option("--store", type=int, help="The one storefront to have access to.")
+@click.option("--store", type=STORE_ID, help="The one storefront to have access to.")
 def add_user(email: str, store: int | None) -> None:
     """Add an API user, or another key for one; print the key."""
     key = secrets.token_urlsafe(24)
@@ -81,7 +82,7 @@ def deactivate_user(email: str) -> None:
 
 
 @commands.command()
-@click.argument("store_id", metavar="ID", type=click.IntRange(1, models.MAX_ID))
+@click.argument("store_id", metavar="ID", type=STORE_ID)
 @click.argument("name")
 def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
@@ -102,10 +103,10 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except ServiceUnavailable as error:
-        raise click.ClickException(models.NOT_SET_UP) from error
+        raise click.ClickException(errors.how_to_set_up()) from error
     except SQLAlchemyError as error:
-        missing = models.is_table_missing(error)
-        reason = models.NOT_SET_UP if missing else str(error)
+        missing = errors.is_table_missing(error)
+        reason = errors.how_to_set_up() if missing else errors.reason_of(error)
         raise click.ClickException(f"Nothing was changed. {reason}") from error
 
 
@@ -115,7 +116,8 @@ def find_user(email: str) -> User | None:
 
 def parse_email(email: str) -> str:
     # HTTP Basic separates the name from the key by a colon.
-    if not re.fullmatch(r"[^\s:@]+@[^\s:@]+", email) or len(email) > 255:
+    right = re.fullmatch(r"[^\s:@]+@[^\s:@]+", email) and email.isprintable()
+    if not right or len(email) > 255:
         raise click.ClickException(f"{email!r} is not an e-mail address.")
     return email.lower()
 
@@ -141,7 +143,7 @@ def initialise() -> None:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
     with migrating() as connection:
         upgrade(connection)
-        fill(connection)
+        stock.fill(connection)
 
 
 @contextmanager
@@ -190,14 +192,8 @@ def alone(connection: Connection) -> Iterator[None]:
 
 def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest migration."""
-    try:  # here, since no request ever needs it
-        from alembic import command
-        from alembic.util import CommandError
-    except ImportError as error:
-        raise click.ClickException(
-            "Alembic is not installed: pip install 'order-statuses[server]' does it "
-            "(in a shop of your own, use load-stock)."
-        ) from error
+    from alembic import command  # here, since no request ever needs it
+    from alembic.util import CommandError
 
     try:
         command.upgrade(alembic_config(connection), "head")
@@ -217,35 +213,3 @@ def alembic_config(connection: Connection) -> "Config":
         "script_location", str(HERE / "migrations").replace("%", "%%")
     )
     return config
-
-
-def fill(connection: Connection) -> None:
-    """Load the stock data, unless the tables were filled before."""
-    with Session(connection) as session:
-        if session.get(Catalogue, 1) is None:
-            load_stock(session)
-            session.flush()
-
-
-def load_stock(session: Session) -> None:
-    """Load stock.json, in the configured languages, into empty tables."""
-    stock = json.loads((HERE / "stock.json").read_text(encoding="utf-8"))
-    session.add(Catalogue(token=models.new_token()))
-    session.add_all(Store(**store) for store in stock["stores"])
-    for row in stock["statuses"]:
-        texts = row.pop("texts")
-        session.add(Status(**row))
-        session.flush()
-        for lang_code in config.languages():
-            chosen = first_of(texts, lang_code, config.languages()[0], ENGLISH)
-            key = {"status_id": row["status_id"], "lang_code": lang_code}
-            session.add(StatusText(**key, **chosen))
-    if session.get_bind().dialect.name == "postgresql":
-        # Ids given by hand leave the sequence behind.
-        sequence = func.pg_get_serial_sequence(Status.__tablename__, "status_id")
-        session.execute(select(func.setval(sequence, len(stock["statuses"]))))
-
-
-def first_of(texts: dict[str, dict[str, str]], *lang_codes: str) -> dict[str, str]:
-    """Return the texts in the first of *lang_codes* that there are."""
-    return next(texts[lang_code] for lang_code in lang_codes if lang_code in texts)

@@ -12,8 +12,16 @@ from flask import current_app
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-LANGUAGE = r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
-YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
+DAY = 24 * 60 * 60
+SWITCHES = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "0": False,
+    "false": False,
+    "no": False,
+}
 
 
 def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
@@ -36,7 +44,7 @@ def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
 
 def switch(value: Any) -> bool:
     """Parse a word for on or off; booleans pass."""
-    return value if isinstance(value, bool) else YES_NO[str(value).strip().lower()]
+    return value if isinstance(value, bool) else SWITCHES[str(value).strip().lower()]
 
 
 def one_of(*words: str) -> Callable[[Any], str]:
@@ -58,16 +66,16 @@ def database_url(value: str) -> URL:
     'postgresql+psycopg://db/statuses'
     """
     url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value))
-    if url.get_backend_name() not in ENGINE_OPTIONS:
+    if url.drivername not in {"sqlite", "postgresql+psycopg"}:
         raise ValueError
     return url
 
 
 def seconds(least: int) -> Callable[[Any], int]:
-    """Return a parser of a whole number of seconds, *least* or more."""
+    """Return a parser of a whole number of seconds, from *least* to a day."""
 
     def parse(value: Any) -> int:
-        if int(value) < least:
+        if not (str(value).isdecimal() and least <= int(value) <= DAY):
             raise ValueError
         return int(value)
 
@@ -106,14 +114,20 @@ SERVICE_SETTINGS = {
     "ORDER_STATUSES_DEVELOPMENT_DOOR": Setting("no", "yes or no", switch),
     "ORDER_STATUSES_CONNECT_TIMEOUT": Setting(
         "2",
-        "seconds, 2 or more",
+        "seconds, from 2 to 86400",
         seconds(2),  # what libpq takes for the least
     ),
-    "ORDER_STATUSES_POOL_TIMEOUT": Setting("2", "seconds", seconds(0)),
-    "ORDER_STATUSES_LOCK_TIMEOUT": Setting("15", "seconds, 1 or more", seconds(1)),
-    "ORDER_STATUSES_STATEMENT_TIMEOUT": Setting("20", "seconds, 1 or more", seconds(1)),
+    "ORDER_STATUSES_POOL_TIMEOUT": Setting("2", "seconds, at most 86400", seconds(0)),
+    "ORDER_STATUSES_LOCK_TIMEOUT": Setting(
+        "15", "seconds, from 1 to 86400", seconds(1)
+    ),
+    "ORDER_STATUSES_STATEMENT_TIMEOUT": Setting(
+        "20", "seconds, from 1 to 86400", seconds(1)
+    ),
 }
 
+# Writers that have waited for the lock see what the others have written.
+READ_COMMITTED = "-c default_transaction_isolation=read\\ committed"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -151,7 +165,7 @@ def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
-            "options": " ".join([*ours, theirs]),
+            "options": " ".join([*ours, theirs, READ_COMMITTED]),
         }
     }
 

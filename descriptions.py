@@ -4,21 +4,17 @@ Read off the schemas and models; only the meanings, in words, are written here.
 """
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields as fields_of
-from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, fields
 
-from order_statuses import cli, config, models, schemas, writing
+from order_statuses import config, models, schemas, stock, writing
 from order_statuses.catalogue import OrderStatus, Storefront
 
 Json = dict[str, Any]
-
-HERE = Path(__file__).parent
 
 MEANINGS = {
     "status_id": "The status's number, which never changes.",
@@ -98,12 +94,12 @@ def read(model: type[OrderStatus | Storefront]) -> Json:
 
 def stock_example() -> dict[str, Any]:
     """Return the fields of the stock's first status and store, as they are read."""
-    stock = json.loads((HERE / "stock.json").read_text(encoding="utf-8"))
-    status, store = stock["statuses"][0], stock["stores"][0]
+    data = stock.read()
+    status, store = data["statuses"][0], data["stores"][0]
     default = config.languages()[0]
     return {
         **status,
-        **cli.first_of(status["texts"], default, cli.ENGLISH),
+        **stock.first_of(status["texts"], default, stock.ENGLISH),
         "status_id": str(status["status_id"]),
         "type": config.types()[0],
         "lang_code": default,

@@ -4,6 +4,7 @@ WEB_CONCURRENCY, WEB_THREADS and PORT change what an operator most often changes
 GUNICORN_CMD_ARGS changes anything.
 """
 
+import logging
 import os
 import socket
 import struct
@@ -28,6 +29,15 @@ preload_app = False
 # the request line is as it was sent, undecoded.
 accesslog = "-"
 access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
+
+# What the service itself logs looks like what gunicorn does.
+logging.basicConfig(
+    format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
+    datefmt="%Y-%m-%d %H:%M:%S %z",
+)
+
+# Nothing here depends on what a proxy says of the client: no header is believed.
+forwarded_allow_ips = ""
 
 # Otherwise gunicorn opens a control socket in the home directory.
 control_socket_disable = True

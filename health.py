@@ -11,6 +11,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from order_statuses import cli
 from order_statuses.answers import Resource, as_json
+from order_statuses.errors import reason_of
 from order_statuses.models import db
 
 VERSION = text("SELECT version_num FROM order_statuses_version")
@@ -34,7 +35,7 @@ def ready() -> ResponseReturnValue:
     try:
         found = db.session.scalar(VERSION)
     except SQLAlchemyError as error:
-        raise not_ready(getattr(error, "orig", error)) from error
+        raise not_ready(reason_of(error)) from error
     if found != newest():
         raise not_ready(f"the tables are at version {found}, not at {newest()}")
     return as_json({"status": "ready"})

@@ -68,7 +68,7 @@ def check_unused(status: Status) -> None:
     if count_orders is None:
         return
     try:
-        count = int(count_orders(catalogue.snapshot(status)))
+        count = int(current_app.ensure_sync(count_orders)(catalogue.snapshot(status)))
     except Exception as error:
         logger.exception("ORDER_STATUSES_IN_USE failed: nothing is deleted.")
         unknown = "The shop cannot tell whether orders use this status; try again."

@@ -1,6 +1,5 @@
 """The tables, and the database of the running application."""
 
-import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -31,8 +29,10 @@ from sqlalchemy.orm import (
     mapped_column,
     object_session,
 )
-from werkzeug.exceptions import NotFound, ServiceUnavailable
+from werkzeug.exceptions import NotFound
 from werkzeug.local import LocalProxy
+
+from order_statuses.errors import READER, not_initialised
 
 if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
     from flask_sqlalchemy import SQLAlchemy
@@ -42,16 +42,11 @@ db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"])
 
 ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1
-NOT_SET_UP = (
-    "The database is not set up: flask order-statuses init does it "
-    "(in a shop of your own: your migrations, then flask order-statuses load-stock)."
-)
 TEXTS = ("description", "email_subj", "email_header")
-
-logger = logging.getLogger(__name__)
+RENEWED_IN = "order_statuses_renewed_in"
 
 # SQLite numbers rows by itself only where the key is an INTEGER.
-Id = BigInteger().with_variant(Integer, "sqlite")
+BigId = BigInteger().with_variant(Integer, "sqlite")
 Query = Select[*tuple[Any, ...]]
 Row = TypeVar("Row", "Status", "Store")
 
@@ -87,7 +82,7 @@ class Store(Base):
 
     __tablename__ = "order_statuses_store"
 
-    store_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    store_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(String(255))
 
 
@@ -101,7 +96,7 @@ class Status(Base):
         {"sqlite_autoincrement": True},  # an id is never used again
     )
 
-    status_id: Mapped[int] = mapped_column(Id, primary_key=True)
+    status_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     status: Mapped[str] = mapped_column(String(1))
     type: Mapped[str] = mapped_column(String(1))
     is_default: Mapped[str] = mapped_column(String(1), default="N")
@@ -144,7 +139,7 @@ class User(Base):
 
     __tablename__ = "order_statuses_user"
 
-    user_id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigId, primary_key=True)
     email: Mapped[str] = mapped_column(String(255), unique=True)  # in lower case
     store_id: Mapped[int | None] = mapped_column(ForeignKey(Store.store_id), index=True)
     is_active: Mapped[bool] = mapped_column(default=True)
@@ -179,8 +174,10 @@ def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
 def fetch(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     # The service's own engine costs a third of a session; a host's session sees what
     # the host has changed in it, and its tests may have bound it to anything.
-    reader = current_app.extensions.get("order_statuses_reader")
+    reader = current_app.extensions.get(READER)
     if reader is None or db.session.registry.has():
+        # What is read now may be remembered: the next change renews the token again.
+        db.session.info.pop(RENEWED_IN, None)
         return db.session.execute(query, parameters).all()
     with reader.connect() as connection:
         rows: Sequence[Any] = connection.execute(query, parameters).all()
@@ -204,30 +201,18 @@ def renew_token_of_host(_: Any, connection: Connection, changed: Base) -> None:
     """Renew the token once a transaction when a host changes what a GET shows."""
     session = cast(Session, object_session(changed))
     transaction = innermost_transaction(session)
-    renewed_in = session.info.get("order_statuses_renewed_in")
+    renewed_in = session.info.get(RENEWED_IN)
     if (
         not isinstance(changed, User | Key | Catalogue)
         and renewed_in is not transaction
     ):
         renew_token(connection)
-        session.info["order_statuses_renewed_in"] = transaction
+        session.info[RENEWED_IN] = transaction
 
 
 def innermost_transaction(session: Session) -> object:
     # A savepoint that is rolled back takes its renewal along.
     return session.get_nested_transaction() or session.get_transaction()
-
-
-def not_initialised() -> ServiceUnavailable:
-    """Tell the operator what to do, and return the error that clients see."""
-    logger.error(NOT_SET_UP)
-    return ServiceUnavailable("The database is not set up yet.", retry_after=5)
-
-
-def is_table_missing(error: SQLAlchemyError) -> bool:
-    """Say whether *error* is PostgreSQL's or SQLite's word for a missing table."""
-    cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)
 
 
 def id_or_404(text: str, noun: str) -> int:

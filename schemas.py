@@ -130,8 +130,6 @@ class WireSchema(Schema):
 class StatusSchema(WireSchema):
     """An order status: every value but *params* is a string."""
 
-    status_id = fields.String(dump_only=True)
-    status = fields.String(dump_only=True)
     type = fields.String(validate=known_type, load_default=lambda: config.types()[0])
     is_default = fields.String(pre_load=yes_no, validate=validate.OneOf(["Y", "N"]))
     description = fields.String(
@@ -140,7 +138,11 @@ class StatusSchema(WireSchema):
     email_subj = fields.String(validate=EMAIL_SUBJ)
     email_header = fields.String(validate=EMAIL_HEADER)
     lang_code = fields.String(validate=known_language)
-    params = fields.Dict(pre_load=params_as_text, validate=check_params)
+    params = fields.Dict(
+        pre_load=params_as_text,
+        validate=check_params,
+        error_messages={"invalid": "Must be an object; in a form, params[color]=..."},
+    )
 
 
 class ChangesSchema(StatusSchema):

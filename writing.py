@@ -10,7 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
+from order_statuses.errors import not_initialised
 from order_statuses.models import (
+    RENEWED_IN,
     TEXTS,
     Catalogue,
     Status,
@@ -19,7 +21,6 @@ from order_statuses.models import (
     StoreText,
     db,
     innermost_transaction,
-    not_initialised,
     renew_token,
 )
 
@@ -58,7 +59,7 @@ def lock_catalogue() -> None:
     session: Session = db.session() if callable(db.session) else db.session
     if renew_token(session.connection(bind_arguments={"mapper": Catalogue})) == 0:
         raise not_initialised()
-    session.info["order_statuses_renewed_in"] = innermost_transaction(session)
+    session.info[RENEWED_IN] = innermost_transaction(session)
 
 
 def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:

@@ -23,7 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from sqlalchemy import insert, select
 from werkzeug.test import EnvironBuilder
 
-from order_statuses.answers import Memory
+from order_statuses.memory import Memory
 from order_statuses.models import Status, StatusText, Store, StoreText, db
 from order_statuses.tests.conftest import (
     ADMINISTRATOR,

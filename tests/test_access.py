@@ -1,6 +1,7 @@
 """Who may do what: API users, tricked browsers, the development door."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -378,6 +379,18 @@ def test_there_is_no_door_but_under_flask_run(
         )
 
     assert refused.status_code == 401
+
+
+def test_development_server_sets_up_a_database_that_was_left_empty(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/left.db"
+    (tmp_path / "left.db").touch()
+
+    with under("run"), service(url, **DOOR) as app:
+        client = app.test_client()
+        client.environ_base["SERVER_PROTOCOL"] = "HTTP/1.1"
+        assert client.get("/api/2.0/statuses").status_code == 200
 
 
 def test_door_is_announced_in_one_line(

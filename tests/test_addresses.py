@@ -537,3 +537,13 @@ def test_wrong_method_goes_before_a_wrong_query(
     client: FlaskClient, query: str
 ) -> None:
     assert client.put(f"/api/2.0/statuses?{query}").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "address", ["/api.php?_d=//statuses", "/api//statuses", "/api/2.0//statuses"]
+)
+def test_double_slash_is_no_redirect(client: FlaskClient, address: str) -> None:
+    answer = client.get(address, headers={"Host": "evil.example"})
+
+    assert answer.status_code == 404
+    assert answer.content_type == "application/json"

@@ -17,7 +17,7 @@ from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
 
 STATUSES = "/api/2.0/statuses"
 UNAVAILABLE = {
-    "message": "Service Unavailable: The database does not answer; try again.",
+    "message": "Service Unavailable: The database cannot do this now; try again.",
     "status": 503,
 }
 # And wait for each to be gone.

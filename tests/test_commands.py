@@ -43,6 +43,7 @@ def test_user_may_be_bound_to_a_store(app: Flask) -> None:
         [BOUND, "--store", "2"],
         [ADMINISTRATOR, "--store", "1"],
         ["no-address"],
+        ["\udcff@shop.example"],
         ["a:b@shop.example"],
         ["a b@shop.example"],
         ["x" * 250 + "@shop.example"],

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import Table, delete, insert, select, text
 
 from order_statuses import cli
-from order_statuses.answers import Memory, Remembered
 from order_statuses.auth import Caller
+from order_statuses.memory import Memory, Remembered
 from order_statuses.models import Base, Status, StatusText, Store, StoreText, db
 from order_statuses.tests.conftest import (
     ADMINISTRATOR,
@@ -312,5 +312,29 @@ def test_memory_is_bounded_in_bytes_and_number() -> None:
     memory.keep("large", Remembered(b"x" * 900_000, []))
     assert len(memory.answers) <= 50
 
+    memory.keep("large header", Remembered(b"", [("Link", "x" * 900_000)]))
+    assert len(memory.answers) <= 50
+
     memory.keep("too large", Remembered(b"x" * 1_000_000, []))
     assert memory.get("too large") is None
+
+
+def test_long_queries_are_not_kept(app: Flask, client: FlaskClient) -> None:
+    memory = app.extensions["order_statuses_memory"]
+    client.get(f"{COMPLETE}?x={'y' * 4000}")
+
+    assert max(len(repr(key)) for key in memory.answers) < 300
+
+
+def test_what_a_host_reads_before_it_goes_on_writing_is_not_kept(
+    app: Flask, client: FlaskClient
+) -> None:
+    with app.app_context():
+        english = db.session.get_one(StatusText, (2, "en"))
+        for number in ("One", "Two"):
+            english.description = number
+            db.session.flush()
+            assert description(client) == number  # in the session of the host
+        db.session.commit()
+
+    assert description(client) == "Two"

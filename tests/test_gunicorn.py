@@ -142,3 +142,21 @@ def test_log_has_one_line_a_request_whatever_clients_send(server: Server) -> Non
     # What begins a line is a time or an address followed by a time, never theirs.
     lines = server.log.read_text().splitlines()
     assert [line for line in lines if line.startswith("127.0.0.1 [forged]")] == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"},
+        {"SCRIPT_NAME": "/zzz"},
+        {"SCRIPT_NAME": "/api"},
+        {"PATH_INFO": "/zzz"},
+    ],
+)
+def test_no_header_changes_the_address(server: Server, headers: dict[str, str]) -> None:
+    headers |= {"Authorization": CREDENTIALS}
+
+    answer = httpx.get(server.url + STATUS, headers=headers)
+
+    assert answer.status_code == 200
+    assert answer.json()["status_id"] == "2"

@@ -213,6 +213,18 @@ def test_connections_wait_for_writers_and_survive_crashes(app: Flask) -> None:
             assert shown == "on"
 
 
+def test_writers_see_what_others_have_written(databases: Any, database: str) -> None:
+    if databases.kind == "PostgreSQL":  # SQLite has one writer at a time
+        database += "&options=-c%20default_transaction_isolation%3Dserializable"
+    with service(database) as app, app.app_context():
+        level = db.session.connection().get_isolation_level()
+
+    assert (
+        level
+        == {"PostgreSQL": "READ COMMITTED", "SQLite": "SERIALIZABLE"}[databases.kind]
+    )
+
+
 READS = [
     "/statuses",
     "/statuses?type=G&lang_code=ru",
