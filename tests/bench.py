@@ -180,6 +180,21 @@ def test_bare(benchmark: BenchmarkFixture, report: Report) -> None:
     measure(benchmark, report, BARE, "-", Call(bare, LIST))
 
 
+def test_round_trip(
+    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
+) -> None:
+    with app.app_context():
+        connection = db.engine.raw_connection()
+    cursor = connection.cursor()
+
+    def select_1() -> None:
+        cursor.execute("SELECT 1")
+        cursor.fetchall()
+
+    measure(benchmark, report, "SELECT 1, by the driver alone", column, select_1)
+    connection.close()
+
+
 def test_list(
     benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
 ) -> None:
