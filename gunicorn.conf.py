@@ -13,7 +13,8 @@ from contextlib import suppress
 
 bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 
-workers = int(os.environ.get("WEB_CONCURRENCY", 2 * (os.cpu_count() or 1)))
+# One a core served most, of one, two or four workers with one or four threads each.
+workers = int(os.environ.get("WEB_CONCURRENCY", max(2, os.cpu_count() or 1)))
 threads = int(os.environ.get("WEB_THREADS", "1"))
 
 # A worker that answers nothing for so long is replaced; one that is told to stop
