@@ -28,7 +28,6 @@ MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
 
-
 Call = Callable[[], None]
 
 
