@@ -21,12 +21,16 @@ bench: .venv/developed
 	cat build/bench.md
 
 soak: .venv/developed
-	$(BIN)/python -m order_statuses.tests.soak
+	$(BIN)/python -m tests.soak
 
+# mypy knows a package by its folder: it sees one of links to the modules.
 check: .venv/developed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml -p order_statuses
+	rm -rf .venv/types && mkdir -p .venv/types/order_statuses
+	cd .venv/types/order_statuses && ln -s ../../../*.py ../../../migrations . && mv order_statuses.py __init__.py
+	ln -s ../../tests .venv/types/tests
+	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml -p order_statuses -p tests
 
 format: .venv/developed
 	$(BIN)/ruff format .
@@ -45,8 +49,6 @@ clean:
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-# mypy knows a package only by its folder: it sees the checkout as .venv/types/order_statuses.
 .venv/developed: .venv/served requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
-	mkdir -p .venv/types && ln -sfn ../.. .venv/types/order_statuses
 	touch $@

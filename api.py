@@ -1,12 +1,11 @@
-"""The blueprint: the resources, and the guard and the errors around them."""
+"""The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
-from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from flask.blueprints import BlueprintSetupState
-from flask.typing import ResponseReturnValue
+from flask.globals import request_ctx
 from marshmallow import ValidationError
 from sqlalchemy.exc import (
     InterfaceError,
@@ -26,10 +25,12 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import PathConverter
 
-from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
-from order_statuses.memory import Memory
+from . import auth, cli, config, models, statuses, stores
+from .caching import Cache
+from .responses import Resource, as_error, from_validation, no_content
 
-METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
+METHODS = "GET HEAD POST PUT DELETE PATCH TRACE CONNECT OPTIONS".split()
+FALLBACK = "fallback"
 
 # Of a database that is away, overloaded, read-only or not set up.
 FAILURES = (
@@ -43,17 +44,17 @@ FAILURES = (
 logger = logging.getLogger(__name__)
 
 
-class Anything(PathConverter):
-    """Whatever follows the prefix; to Werkzeug's own converter, all but line breaks."""
+class AnyPath(PathConverter):
+    """Any path below the prefix, even with line breaks, unlike Werkzeug's own."""
 
-    NAME = "order_statuses_anything"
+    NAME = "order_statuses_any_path"
     regex = "[^/](?s:.*?)"
     part_isolating = False
 
 
 def create_blueprint(
     name: str = "order_statuses", list_form: str = "array"
-) -> answers.Resource:
+) -> Resource:
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
@@ -61,42 +62,34 @@ def create_blueprint(
     """
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
-    bp = answers.Resource(name, __name__)
+    bp = Resource(name, __name__)
     bp.list_form = list_form
-
-    @bp.before_request
-    def admit() -> Response | None:
-        g.order_statuses_list_form = list_form
-        g.order_statuses_tokens = set()
-        auth.admit()
-        request.environ[answers.ADMITTED] = True  # not g, which requests may share
-        return answers.recall()
-
     bp.record(prepare)
-    bp.after_request(answers.finish)
+    bp.before_request(guard)
     # By code as well: a host's handler of 404 goes before one of every HTTPException.
     for code in default_exceptions:
-        bp.register_error_handler(code, errors.as_json)
-    bp.register_error_handler(HTTPException, errors.as_json)
-    bp.register_error_handler(ValidationError, errors.from_validation)
+        bp.register_error_handler(code, as_error)
+    bp.register_error_handler(HTTPException, as_error)
+    bp.register_error_handler(ValidationError, from_validation)
     for failure in FAILURES:
         bp.register_error_handler(failure, unavailable)
     bp.register_error_handler(UnicodeDecodeError, not_utf8)
+    bp.register_error_handler(Exception, leave_to_flask)
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
-    bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
-    bp.add_url_rule(f"/<{Anything.NAME}:address>", view_func=elsewhere, methods=METHODS)
+    for rule in ("/", f"/<{AnyPath.NAME}:path>"):
+        bp.add_url_rule(rule, FALLBACK, fallback, methods=METHODS)
     return bp
 
 
 def exempt_from_csrf(app: Flask, csrf: Any) -> None:
     """Let the API's callers write without the tokens of Flask-WTF's CSRFProtect.
 
-    Its own ``exempt`` does not reach nested blueprints. Requests that a browser was
-    tricked into are refused all the same.
+    ``csrf.exempt(bp)`` does not apply to nested blueprints, so each is exempted here.
+    Requests that a browser was tricked into are refused all the same.
     """
     for bp in app.iter_blueprints():
-        if isinstance(bp, answers.Resource):
+        if isinstance(bp, Resource):
             csrf.exempt(bp)
 
 
@@ -104,47 +97,73 @@ def prepare(state: BlueprintSetupState) -> None:
     """Give the application that mounts the blueprint its settings and commands."""
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
-    state.app.url_map.converters[Anything.NAME] = Anything
+    state.app.url_map.converters[AnyPath.NAME] = AnyPath
     config.complete(state.app.config, config.SETTINGS)
-    state.app.extensions.setdefault("order_statuses_memory", Memory())
+    state.app.extensions.setdefault("order_statuses_cache", Cache())
     state.app.cli.add_command(cli.commands)
 
 
-def elsewhere(address: str = "") -> ResponseReturnValue:
-    """Answer for what no resource does: OPTIONS, other methods, other addresses.
+def guard() -> None:
+    """Refuse unknown callers everywhere, and others what they may not do.
 
-    :raise 403: the caller has no access to the store in the address
-    :raise 404: there is nothing at this address, or no such status or store
-    :raise 405: with the methods that there are
+    Of the fallback they learn a 404 or a 405, which go first.
     """
-    allowed = [method for method in METHODS if answers.view_of(method)]
+    auth.identify_caller()
+    if not is_fallback(request.endpoint):
+        auth.check_allowed()
+
+
+def is_fallback(endpoint: str | None) -> bool:
+    return endpoint is not None and endpoint.endswith(f".{FALLBACK}")
+
+
+def fallback() -> Response:
+    """Respond by the address alone where no resource does: OPTIONS, 404 and 405.
+
+    The address may be a host's own: its views, which have guards of their own, are
+    never called.
+    """
+    allowed = [method for method in METHODS if is_served(method)]
     if not allowed:
         raise NotFound("There is nothing at this address.")
-    if view := answers.view_of("GET"):
-        request.view_args = view.keywords
-        auth.check_allowed(auth.caller(), request)
-        with suppress(BadRequest, UnicodeDecodeError, ValidationError):
-            view()  # 404 goes before 405
-    allowed.append("OPTIONS")
+    allowed = list(dict.fromkeys([*allowed, "OPTIONS"]))
     if request.method == "OPTIONS":
-        return answers.no_content({"Allow": ", ".join(allowed)})
+        return no_content({"Allow": ", ".join(allowed)})
     raise MethodNotAllowed(allowed, f"Use one of {', '.join(allowed)}.")
 
 
+def is_served(method: str) -> bool:
+    """Say whether there is a view for *method* at this address, but for a fallback."""
+    adapter = request_ctx.url_adapter
+    try:
+        endpoint, _ = adapter.match(method=method)  # type: ignore[union-attr]
+    except HTTPException:
+        return False
+    return not is_fallback(endpoint)
+
+
 def unavailable(error: SQLAlchemyError) -> Response:
-    """Answer for a database that is away, or that was never set up."""
+    """Return the 503 of a database that is away, or that was never set up."""
     models.db.session.rollback()
-    if errors.is_table_missing(error):
-        return errors.as_json(errors.not_initialised())
+    if models.is_table_missing(error):
+        return as_error(models.not_initialised())
     if isinstance(error, ProgrammingError):
         raise error
-    logger.error("The database failed: %s", errors.reason_of(error))
+    logger.error("The database failed: %s", models.reason_of(error))
     away = "The database cannot do this now; try again."
-    return errors.as_json(ServiceUnavailable(away, retry_after=5))
+    return as_error(ServiceUnavailable(away, retry_after=5))
 
 
 def not_utf8(error: UnicodeDecodeError) -> Response:
-    """Answer for a query that werkzeug cannot decode."""
+    """Return the 400 of a query that werkzeug cannot decode."""
     if error.object != request.query_string:
         raise error
-    return errors.as_json(BadRequest("The query is not UTF-8; encode it as UTF-8."))
+    return as_error(BadRequest("The query is not UTF-8; encode it as UTF-8."))
+
+
+def leave_to_flask(error: Exception) -> NoReturn:
+    """Raise *error* again: Flask logs it, and responds with the 500 of this blueprint.
+
+    Without this, a host's own handler of Exception would respond in HTML.
+    """
+    raise error

@@ -1,32 +1,40 @@
 """The standalone service: the blueprint's first host, and its development door."""
 
+import logging
 import os
 import re
 import select
 from collections.abc import Iterable, Mapping
+from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import click
-from flask import Flask, Request, request
+from flask import Flask, Request, Response, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
-from werkzeug.exceptions import HTTPException
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
 
-from order_statuses import auth, cli, config, errors, health
-from order_statuses.answers import Resource
-from order_statuses.api import create_blueprint
-from order_statuses.docs import create_docs_blueprint
+from . import auth, cli, config
+from .api import create_blueprint
+from .docs import create_docs_blueprint
+from .models import READER, db, reason_of
+from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+VERSION = text("SELECT version_num FROM order_statuses_version")
+
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
 ELSEWHERE_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+
+probes = Resource("probes", __name__)
+logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
@@ -37,11 +45,11 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_mapping(settings or {})
     config.complete(app.config, config.SERVICE_SETTINGS)
     connect(app)
-    app.register_error_handler(HTTPException, errors.as_json)
+    app.register_error_handler(HTTPException, as_error)
     list_form = app.config["ORDER_STATUSES_LIST_FORM"]
     mount(app, create_blueprint(list_form=list_form), "/api/2.0")
     mount(app, create_blueprint("order_statuses_unversioned", "envelope"), "/api")
-    app.register_blueprint(health.bp)
+    app.register_blueprint(probes)
     app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
         open_development_door(app)
@@ -63,7 +71,7 @@ def connect(app: Flask) -> None:
     url = app.config["DATABASE_URL"]
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = config.engine_options(app.config)
-    db = SQLAlchemy(app)
+    SQLAlchemy(app)
     with app.app_context():
         if is_embedded(app):
             event.listen(db.engine, "connect", set_pragmas)
@@ -72,7 +80,7 @@ def connect(app: Flask) -> None:
             event.listen(db.engine, "checkout", refuse_closed)
             # One statement needs no BEGIN, which is a round trip.
             reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
-        app.extensions[errors.READER] = reader
+        app.extensions[READER] = reader
 
 
 def is_embedded(app: Flask) -> bool:
@@ -95,6 +103,46 @@ def refuse_closed(connection: Any, *_: Any) -> None:
     idle.register(connection, select.POLLIN)
     if idle.poll(0):
         raise DisconnectionError
+
+
+@probes.get("/livez")
+def live() -> Response:
+    """Answer, whatever the database does: a restart would not help it."""
+    return as_json({"status": "live"})
+
+
+@probes.get("/readyz")
+def ready() -> Response:
+    """Answer if the database does, and has the tables of this version.
+
+    :raise 503: it does not; the log says why
+    """
+    try:
+        found = db.session.scalar(VERSION)
+    except SQLAlchemyError as error:
+        raise not_ready(reason_of(error)) from error
+    if found != newest():
+        raise not_ready(f"the tables are at version {found}, not at {newest()}")
+    return as_json({"status": "ready"})
+
+
+@probes.after_request
+def never_store(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def not_ready(reason: object) -> ServiceUnavailable:
+    logger.error("Not ready: %s", reason)
+    return ServiceUnavailable("The service is not ready.", retry_after=5)
+
+
+@cache
+def newest() -> str | None:
+    """Return the version that *init* brings the tables to."""
+    from alembic.script import ScriptDirectory  # here, since only probes need it
+
+    return ScriptDirectory(str(cli.HERE / "migrations")).get_current_head()
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":

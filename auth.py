@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from order_statuses.models import Catalogue, Key, User, db, read
+from .models import CatalogueLock, Key, User, db, read
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 # Of a host's own login. Not Basic, for which browsers open a dialog of their own.
@@ -42,34 +42,34 @@ class NoCaller(Unauthorized):
 
 
 def caller() -> Caller:
-    """Return who is calling, once *admit* has let them in."""
-    admitted: Caller = g.order_statuses_caller
-    return admitted
+    """Return who is calling, once *identify_caller* has found out."""
+    identified: Caller = g.order_statuses_caller
+    return identified
 
 
-def admit() -> None:
-    """Let the request in, or refuse it.
+def identify_caller() -> None:
+    """Find out who is calling.
 
     :raise 401: the caller is unknown
-    :raise 403: a browser was tricked into the request, or the caller may not do this
     """
+    g.order_statuses_tokens = set()  # a host's requests may share g
     identify = current_app.config["ORDER_STATUSES_IDENTIFY"] or identify_user
     identified = current_app.ensure_sync(identify)()
     if identified is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
     if not isinstance(identified, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
-    if request.method not in SAFE_METHODS and is_foreign(request):
-        raise Forbidden("Another site sent this request.")
-    check_allowed(identified, request)
     g.order_statuses_caller = identified
 
 
-def check_allowed(who: Caller, request: Request) -> None:
-    """Hold a caller bound to a store, or a reading one, to what they may do.
+def check_allowed() -> None:
+    """Refuse what the caller may not do, and what a browser was tricked into.
 
-    :raise 403: they may not do this
+    :raise 403: it is either
     """
+    who = caller()
+    if request.method not in SAFE_METHODS and is_foreign(request):
+        raise Forbidden("Another site sent this request.")
     store_id = (request.view_args or {}).get("store_id")
     own = str(who.store_id)
     if who.store_id is not None and store_id not in {None, own}:
@@ -130,8 +130,8 @@ def identify_user() -> Caller:
 
 # One statement for all that a remembered answer needs, the token included.
 USER_AND_KEYS = (
-    select(Catalogue.token, Key.key_hash, User.store_id)
-    .select_from(Catalogue)
+    select(CatalogueLock.token, Key.key_hash, User.store_id)
+    .select_from(CatalogueLock)
     .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
     .outerjoin(Key, Key.user_id == User.user_id)
 )

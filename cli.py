@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
-from order_statuses import errors, models, stock, writing
-from order_statuses.auth import key_hash
-from order_statuses.models import Key, Store, User, db
+from . import models, stock, writing
+from .auth import key_hash
+from .models import NOT_SET_UP, READER, Key, Store, User, db
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -31,9 +32,9 @@ commands = AppGroup("order-statuses", help="Set up and manage the order statuses
 @commands.command()
 def init() -> None:
     """Create or upgrade the tables, and load the stock data into empty ones."""
-    if not errors.is_service():
-        raise click.ClickException("init is of the service alone: use load-stock.")
-    with in_words():
+    if READER not in current_app.extensions:
+        raise click.ClickException("init is for the service alone: use load-stock.")
+    with click_errors():
         initialise()
     click.echo("The database is set up.", err=True)
 
@@ -42,7 +43,7 @@ def init() -> None:
 @click.option("--create-tables", is_flag=True, help="Create missing tables first.")
 def load(create_tables: bool) -> None:
     """Load the stock data into empty tables that a shop made with its own Alembic."""
-    with in_words(), db.engine.connect() as connection, alone(connection):
+    with click_errors(), db.engine.connect() as connection, exclusive(connection):
         if create_tables:
             models.Base.metadata.create_all(connection)
         stock.fill(connection)
@@ -55,7 +56,7 @@ def load(create_tables: bool) -> None:
 def add_user(email: str, store: int | None) -> None:
     """Add an API user, or another key for one; print the key."""
     key = secrets.token_urlsafe(24)
-    with changing():
+    with write_command():
         user = find_user(email) or User(email=parse_email(email), store_id=store)
         if store is not None:
             get_store(store)
@@ -72,8 +73,8 @@ def add_user(email: str, store: int | None) -> None:
 @commands.command()
 @click.argument("email")
 def deactivate_user(email: str) -> None:
-    """Shut an API user out, and forget all keys; add-user lets them in again."""
-    with changing():
+    """Deactivate an API user and forget all keys; add-user activates it again."""
+    with write_command():
         user = find_user(email)
         if user is None:
             raise click.ClickException(f"There is no API user {email}.")
@@ -86,27 +87,27 @@ def deactivate_user(email: str) -> None:
 @click.argument("name")
 def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
-    with changing():
+    with write_command():
         db.session.merge(Store(store_id=store_id, name=parse_name(name)))
 
 
 @contextmanager
-def changing() -> Iterator[None]:
+def write_command() -> Iterator[None]:
     """Write to the catalogue, with failures in words for an operator."""
-    with in_words(), writing.transaction():
+    with click_errors(), writing.transaction():
         yield
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
-    """Tell an operator in words what a database does not do."""
+def click_errors() -> Iterator[None]:
+    """Print failures of the database in words, for an operator."""
     try:
         yield
     except ServiceUnavailable as error:
-        raise click.ClickException(errors.how_to_set_up()) from error
+        raise click.ClickException(NOT_SET_UP) from error
     except SQLAlchemyError as error:
-        missing = errors.is_table_missing(error)
-        reason = errors.how_to_set_up() if missing else errors.reason_of(error)
+        missing = models.is_table_missing(error)
+        reason = NOT_SET_UP if missing else models.reason_of(error)
         raise click.ClickException(f"Nothing was changed. {reason}") from error
 
 
@@ -148,11 +149,11 @@ def initialise() -> None:
 
 @contextmanager
 def migrating() -> Iterator[Connection]:
-    """Connect for a migration, which waits for its like."""
+    """Connect for a migration, which waits for other migrations."""
     with (
         db.engine.connect() as connection,
         foreign_keys_off(connection),
-        alone(connection),
+        exclusive(connection),
     ):
         yield connection
 
@@ -172,8 +173,8 @@ def foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
-    """Begin a transaction that waits for its like, and commit it at the end.
+def exclusive(connection: Connection) -> Iterator[None]:
+    """Begin a transaction that waits for others like it, and commit it at the end.
 
     It waits as long as it takes: the timeouts of requests are not for upgrades.
     """

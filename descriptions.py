@@ -11,8 +11,8 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from order_statuses import config, models, schemas, stock, writing
-from order_statuses.catalogue import OrderStatus, Storefront
+from . import config, models, schemas, stock, writing
+from .reading import OrderStatus, Storefront
 
 Json = dict[str, Any]
 

@@ -13,9 +13,9 @@ from flask.typing import ResponseReturnValue
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
-from order_statuses import bodies, decoders, descriptions, operations, schemas
-from order_statuses.answers import Resource, as_json
-from order_statuses.descriptions import ID, INTEGER, STRING, Json
+from . import bodies, descriptions, operations, schemas
+from .descriptions import ID, INTEGER, STRING, Json
+from .responses import Resource, as_json
 
 ADDRESS = "/openapi.json"
 ABOUT = """\
@@ -183,9 +183,9 @@ class Document:
         self.spec.components.schema(f"{name}Form", form)
         as_form = {"schema": operations.reference(f"{name}Form")}
         by_decoder: dict[bodies.Decoder, Json] = {
-            decoders.decode_json: {"schema": operations.reference(f"{name}Body")},
-            decoders.decode_form: as_form,
-            decoders.decode_multipart: as_form,
+            bodies.decode_json: {"schema": operations.reference(f"{name}Body")},
+            bodies.decode_form: as_form,
+            bodies.decode_multipart: as_form,
         }
         types = bodies.DECODERS.items()
         content = {kind: by_decoder[decoder] for kind, decoder in types if kind}

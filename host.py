@@ -1,4 +1,4 @@
-"""What a host is asked, what it is told, and what it tells: its storefronts."""
+"""What a host plugs in: a veto on deletes, receivers of signals, its storefronts."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,9 +9,9 @@ from flask import Flask, current_app
 from sqlalchemy import delete, select
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from order_statuses import catalogue, writing
-from order_statuses.auth import caller
-from order_statuses.models import Key, Status, Store, StoreText, User, db
+from . import reading, writing
+from .auth import caller
+from .models import Key, Status, Store, StoreText, User, db
 
 Receiver = Callable[..., Any]
 
@@ -26,33 +26,33 @@ status_deleted = signals.signal("status-deleted")
 logger = logging.getLogger(__name__)
 
 
-def announcement(
+def prepare(
     signal: Signal,
     status: Status,
     lang_code: str | None = None,
     store_id: int | None = None,
 ) -> Callable[[], None]:
-    """Return what sends *signal*, to be called after the commit.
+    """Return a function that sends *signal*, to be called after the commit.
 
-    Its receivers see *status* as it is now, in a language and as a store.
+    Its receivers get *status* as it is now, in a language and as a store.
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     receivers = list(signal.receivers_for(app))
-    if not receivers:  # nor is anything read
+    if not receivers:  # then nothing is read
         return lambda: None
-    seen = catalogue.snapshot(status, lang_code, store_id)
-    news = {"status": seen, "caller": caller(), "store_id": store_id}
-    return lambda: send(app, receivers, news)
+    seen = reading.snapshot(status, lang_code, store_id)
+    values = {"status": seen, "caller": caller(), "store_id": store_id}
+    return lambda: send(app, receivers, values)
 
 
-def send(app: Flask, receivers: Iterable[Receiver], news: Mapping[str, Any]) -> None:
+def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:
     """Call the *receivers*; one that raises is logged and stops no other.
 
-    What they are told of is committed: a failure now would make clients repeat it.
+    The write is committed: an error now would make clients repeat it.
     """
     for receiver in receivers:
         try:
-            app.ensure_sync(receiver)(app, **news)
+            app.ensure_sync(receiver)(app, **values)
         except Exception:
             logger.exception("A receiver of a signal failed: %r", receiver)
             db.session.rollback()
@@ -68,7 +68,7 @@ def check_unused(status: Status) -> None:
     if count_orders is None:
         return
     try:
-        count = int(current_app.ensure_sync(count_orders)(catalogue.snapshot(status)))
+        count = int(current_app.ensure_sync(count_orders)(reading.snapshot(status)))
     except Exception as error:
         logger.exception("ORDER_STATUSES_IN_USE failed: nothing is deleted.")
         unknown = "The shop cannot tell whether orders use this status; try again."

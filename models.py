@@ -1,5 +1,6 @@
 """The tables, and the database of the running application."""
 
+import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Connection,
+    Engine,
     ForeignKey,
     Integer,
     MetaData,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -29,16 +32,23 @@ from sqlalchemy.orm import (
     mapped_column,
     object_session,
 )
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
-
-from order_statuses.errors import READER, not_initialised
 
 if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
     from flask_sqlalchemy import SQLAlchemy
 
 # A host has its own SQLAlchemy, and an application takes only one.
 db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
+
+READER = "order_statuses_reader"  # the standalone service's own engine
+NOT_SET_UP = (
+    "The database is not set up: flask order-statuses init does it. In a shop of your "
+    "own, your migrations and then flask order-statuses load-stock do it; without "
+    "migrations, flask order-statuses load-stock --create-tables."
+)
+
+logger = logging.getLogger(__name__)
 
 ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1
@@ -65,7 +75,7 @@ class Base(DeclarativeBase):
     )
 
 
-class Catalogue(Base):
+class CatalogueLock(Base):
     """The one row that every write locks first, with a token new in every write."""
 
     __tablename__ = "order_statuses_catalogue"
@@ -156,7 +166,7 @@ class Key(Base):
     )
 
 
-TOKEN = select(Catalogue.token)
+TOKEN = select(CatalogueLock.token)
 
 
 def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
@@ -165,7 +175,7 @@ def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     :raise 503: the catalogue was never initialised
     """
     rows = fetch(query, parameters)
-    if not rows:  # the catalogue's own row is always there, whatever is joined to it
+    if not rows:  # the row with the token is always there, whatever is joined to it
         raise not_initialised()
     g.setdefault("order_statuses_tokens", set()).add(rows[0][0])
     return rows
@@ -176,7 +186,7 @@ def fetch(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     # the host has changed in it, and its tests may have bound it to anything.
     reader = current_app.extensions.get(READER)
     if reader is None or db.session.registry.has():
-        # What is read now may be remembered: the next change renews the token again.
+        # What is read now may be cached: the next change renews the token again.
         db.session.info.pop(RENEWED_IN, None)
         return db.session.execute(query, parameters).all()
     with reader.connect() as connection:
@@ -184,9 +194,15 @@ def fetch(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return rows
 
 
+def engine() -> Engine:
+    """Return the engine that the running application reads from."""
+    reader: Engine | None = current_app.extensions.get(READER)
+    return reader or db.session.get_bind(mapper=CatalogueLock).engine
+
+
 def renew_token(connection: Connection) -> int:
-    """Give the catalogue a new token; return the number of catalogues, 1 or 0."""
-    return connection.execute(update(Catalogue).values(token=new_token())).rowcount
+    """Give the catalogue a new token; return the number of its rows, 1 or 0."""
+    return connection.execute(update(CatalogueLock).values(token=new_token())).rowcount
 
 
 def new_token() -> str:
@@ -203,7 +219,7 @@ def renew_token_of_host(_: Any, connection: Connection, changed: Base) -> None:
     transaction = innermost_transaction(session)
     renewed_in = session.info.get(RENEWED_IN)
     if (
-        not isinstance(changed, User | Key | Catalogue)
+        not isinstance(changed, User | Key | CatalogueLock)
         and renewed_in is not transaction
     ):
         renew_token(connection)
@@ -213,6 +229,23 @@ def renew_token_of_host(_: Any, connection: Connection, changed: Base) -> None:
 def innermost_transaction(session: Session) -> object:
     # A savepoint that is rolled back takes its renewal along.
     return session.get_nested_transaction() or session.get_transaction()
+
+
+def not_initialised() -> ServiceUnavailable:
+    """Tell the operator what to do, and return the error that clients see."""
+    logger.error(NOT_SET_UP)
+    return ServiceUnavailable("The database is not set up yet.", retry_after=5)
+
+
+def is_table_missing(error: SQLAlchemyError) -> bool:
+    """Say whether the database lacks a table."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)
+
+
+def reason_of(error: SQLAlchemyError) -> str:
+    """Return what the database said, in one line."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]
 
 
 def id_or_404(text: str, noun: str) -> int:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from flask import current_app
 from werkzeug.exceptions import default_exceptions
 
-from order_statuses.answers import CACHING
-from order_statuses.auth import SAFE_METHODS
-from order_statuses.catalogue import OrderStatus, Storefront
-from order_statuses.descriptions import ID, INTEGER, Json, closed
+from .auth import SAFE_METHODS
+from .caching import HEADERS as CACHING
+from .descriptions import ID, INTEGER, Json, closed
+from .reading import OrderStatus, Storefront
 
 ERRORS = {
     400: "What was sent cannot be used; the message says what to change.",

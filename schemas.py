@@ -1,4 +1,4 @@
-"""What clients send and what they read, in the documentation's own spelling."""
+"""What clients send, in the documentation's own spelling."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from marshmallow import (
     validates_schema,
 )
 
-from order_statuses import config
+from . import config
 
 YES_NO = "[YN]"
 # What a known key of params may be; add-ons use keys of their own.
@@ -120,15 +120,15 @@ def problem_of(name: str, param: Any) -> str | None:
     return None
 
 
-class WireSchema(Schema):
+class RequestSchema(Schema):
     """The shop ignores what it does not know, and its clients count on it."""
 
     class Meta:
         unknown = EXCLUDE
 
 
-class StatusSchema(WireSchema):
-    """An order status: every value but *params* is a string."""
+class NewStatusSchema(RequestSchema):
+    """A status to create: every value but *params* is a string."""
 
     type = fields.String(validate=known_type, load_default=lambda: config.types()[0])
     is_default = fields.String(pre_load=yes_no, validate=validate.OneOf(["Y", "N"]))
@@ -145,10 +145,10 @@ class StatusSchema(WireSchema):
     )
 
 
-class ChangesSchema(StatusSchema):
+class StatusChangesSchema(NewStatusSchema):
     """What an update changes: at least one field of a status."""
 
-    class Meta(StatusSchema.Meta):
+    class Meta(NewStatusSchema.Meta):
         exclude = ("type",)
 
     @validates_schema
@@ -160,7 +160,7 @@ class ChangesSchema(StatusSchema):
             )
 
 
-class StoreTextsSchema(WireSchema):
+class StoreTextsSchema(RequestSchema):
     """The e-mail texts of a store: at least one; null returns to the common text."""
 
     email_subj = fields.String(allow_none=True, validate=EMAIL_SUBJ)
@@ -176,8 +176,8 @@ class StoreTextsSchema(WireSchema):
             )
 
 
-class Query(WireSchema):
-    """What may follow an address; the documentation tells it from a body by this."""
+class Query(RequestSchema):
+    """What may follow an address."""
 
 
 class WriteQuery(Query):

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
-from order_statuses import config
-from order_statuses.models import Catalogue, Status, StatusText, Store, new_token
+from . import config
+from .models import CatalogueLock, Status, StatusText, Store, new_token
 
 ENGLISH = "en"
 
@@ -23,7 +23,7 @@ def read() -> dict[str, Any]:
 def fill(connection: Connection) -> None:
     """Load the stock data, unless the tables were filled before."""
     with Session(connection) as session:
-        if session.get(Catalogue, 1) is None:
+        if session.get(CatalogueLock, 1) is None:
             load(session)
             session.flush()
 
@@ -31,7 +31,7 @@ def fill(connection: Connection) -> None:
 def load(session: Session) -> None:
     """Load the stock data, in the configured languages, into empty tables."""
     stock = read()
-    session.add(Catalogue(token=new_token()))
+    session.add(CatalogueLock(token=new_token()))
     session.add_all(Store(**store) for store in stock["stores"])
     for row in stock["statuses"]:
         texts = row.pop("texts")

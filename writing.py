@@ -1,7 +1,7 @@
 """Writing: the one lock, and what changes under it."""
 
 import string
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,17 +10,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
-from order_statuses.errors import not_initialised
-from order_statuses.models import (
+from .models import (
     RENEWED_IN,
     TEXTS,
-    Catalogue,
+    CatalogueLock,
     Status,
     StatusText,
     Store,
     StoreText,
     db,
     innermost_transaction,
+    not_initialised,
     renew_token,
 )
 
@@ -28,35 +28,29 @@ MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
 
-Call = Callable[[], None]
-
 
 @contextmanager
-def transaction() -> Iterator[Callable[[Call], None]]:
+def transaction() -> Iterator[None]:
     """Hold the catalogue's one lock, and commit at the end or roll back.
 
-    Whatever is read inside is the newest there is, and stays so until the commit. What
-    is yielded takes calls that are made after the commit.
+    Whatever is read inside is the newest there is, and stays so until the commit.
 
-    :raise 503: the catalogue was never initialised
+    :raise 503: the database was never set up
     """
-    calls: list[Call] = []
     try:
         lock_catalogue()
-        yield calls.append
+        yield
         db.session.commit()
     except BaseException:
         db.session.rollback()
         raise
-    for call in calls:
-        call()
 
 
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
     # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
     session: Session = db.session() if callable(db.session) else db.session
-    if renew_token(session.connection(bind_arguments={"mapper": Catalogue})) == 0:
+    if renew_token(session.connection(bind_arguments={"mapper": CatalogueLock})) == 0:
         raise not_initialised()
     session.info[RENEWED_IN] = innermost_transaction(session)
 

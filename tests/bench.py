@@ -23,17 +23,18 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from sqlalchemy import insert, select
 from werkzeug.test import EnvironBuilder
 
-from order_statuses.memory import Memory
+from order_statuses.caching import Cache
 from order_statuses.models import Status, StatusText, Store, StoreText, db
-from order_statuses.tests.conftest import (
+from order_statuses.writing import LETTERS
+
+from .conftest import (
     ADMINISTRATOR,
     KEY,
     Databases,
     basic,
     service,
 )
-from order_statuses.tests.servers import ROOT, serving
-from order_statuses.writing import LETTERS
+from .servers import ROOT, serving
 
 BARE = "a bare Flask view"
 LIST = "/api/2.0/statuses"
@@ -223,10 +224,10 @@ def test_cold(
     call = Call(app, LIST)
 
     def forgetful() -> None:
-        app.extensions["order_statuses_memory"] = Memory()
+        app.extensions["order_statuses_cache"] = Cache()
         call()
 
-    measure(benchmark, report, "list, memory emptied", column, forgetful)
+    measure(benchmark, report, "list, cache emptied", column, forgetful)
 
 
 def test_put(
@@ -253,7 +254,7 @@ def test_gunicorn(
     report: Report, databases: Databases, template: str, where: str
 ) -> None:
     url = databases.create(template)
-    with serving(url, 2, "order_statuses.tests.bench:bare") as server:
+    with serving(url, 2, "tests.bench:bare") as server:
         theirs = requests_a_second(server.url)
     with serving(url, 2) as server:
         ours = requests_a_second(server.url)

@@ -21,7 +21,7 @@ from order_statuses.app import create_app
 from order_statuses.auth import key_hash
 from order_statuses.models import (
     Base,
-    Catalogue,
+    CatalogueLock,
     Key,
     Status,
     Store,
@@ -29,7 +29,8 @@ from order_statuses.models import (
     db,
     new_token,
 )
-from order_statuses.tests.contract import CheckedClient
+
+from .contract import CheckedClient
 
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
@@ -193,7 +194,7 @@ def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:
             connection.execute(delete(table))
         for table in filter(rows.get, rows):
             connection.execute(insert(table), rows[table])
-        connection.execute(update(Catalogue).values(token=new_token()))
+        connection.execute(update(CatalogueLock).values(token=new_token()))
         restart_numbers(connection)
 
 

@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from order_statuses.tests.conftest import PostgresDatabases, fill
-from order_statuses.tests.load import SECONDS, TYPES, Load, load
-from order_statuses.tests.servers import Server, serving
+from .conftest import PostgresDatabases, fill
+from .load import SECONDS, TYPES, Load, load
+from .servers import Server, serving
 
 
 class Outcome(NamedTuple):

@@ -13,7 +13,8 @@ import httpx
 from sqlalchemy import select
 
 from order_statuses.models import Status, StatusText, StoreText, db
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY, service
+
+from .conftest import ADMINISTRATOR, KEY, service
 
 # Enough of them for 34 statuses each.
 TYPES = ",".join(string.ascii_uppercase)

@@ -7,14 +7,14 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from order_statuses.tests import faults
-from order_statuses.tests.conftest import (
+from . import faults
+from .conftest import (
     Databases,
     PostgresDatabases,
     SqliteDatabases,
     fill,
 )
-from order_statuses.tests.faults import Outcome
+from .faults import Outcome
 
 ROW = "{:<34}{:<11}{:>13}{:>8}{:>6}{:>8}{:>12}{:>9}"
 

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+from .conftest import ADMINISTRATOR, client_of, service
 
 READABLE = {
     "/statuses": "GET, HEAD, POST, OPTIONS",
@@ -95,8 +95,6 @@ def test_what_is_no_id_is_not_found(client: FlaskClient, bad_id: str) -> None:
         "/nothing",
         "/no%0Athing",
         "/nothing%0A",
-        "/statuses/1%0D%0A",
-        "/stores/1%0A/statuses",
         "/orders/1",
         "/statuses/1/2",
         "/stores/1/users",
@@ -190,60 +188,21 @@ def test_allow_lists_the_methods_of_the_address(
             assert refused.headers["Allow"] == has
 
 
-# Negotiation
+# Accept
 
 
 @pytest.mark.parametrize(
-    "accept",
-    [
-        "",
-        "*/*",
-        "application/*",
-        "application/json",
-        "application/json; charset=utf-8",
-        "APPLICATION/JSON",
-        "text/json",
-        "text/*",
-        "application/xml, text/json;q=0.1",
-        "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8",
-        "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",  # Java's own
-        "application/json;q=0, text/json",
-    ],
+    "accept", ["", "*/*", "text/html", "application/json;q=0", "*; q=.2", "\xff"]
 )
-def test_accept_that_lets_json_through_is_served(
-    client: FlaskClient, accept: str
-) -> None:
-    answer = client.get("/api/2.0/statuses/1", headers={"Accept": accept})
-
-    assert (answer.status_code, answer.content_type) == (200, "application/json")
-
-
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "text/html",
-        "application/xml",
-        "image/*",
-        "application/json;q=0",
-        "*/*;q=0",
-        "application/json;q=0, */*",
-        "text/html, application/xhtml+xml",
-    ],
-)
-def test_accept_that_rules_json_out_is_406(client: FlaskClient, accept: str) -> None:
+def test_accept_does_not_matter(client: FlaskClient, accept: str) -> None:
     headers = {"Accept": accept}
-    for address in READABLE:
-        assert_error(client.get(f"/api/2.0{address}", headers=headers), 406)
-        assert client.head(f"/api/2.0{address}", headers=headers).status_code == 406
-
-
-def test_accept_does_not_matter_to_a_write(client: FlaskClient) -> None:
-    headers = {"Accept": "text/html"}
-    form = {"description": "Packed"}
-
-    created = client.post("/api/2.0/statuses", data=form, headers=headers)
+    read = client.get("/api/2.0/statuses/1", headers=headers)
+    created = client.post(
+        "/api/2.0/statuses", data={"description": "Packed"}, headers=headers
+    )
     deleted = client.delete("/api/2.0/statuses/12", headers=headers)
 
+    assert (read.status_code, read.content_type) == (200, "application/json")
     assert (created.status_code, created.content_type) == (201, "application/json")
     assert deleted.status_code == 204
 
@@ -467,11 +426,12 @@ def test_strangers_learn_nothing(
 @pytest.mark.parametrize(
     ("method", "address", "headers", "code"),
     [
-        ("POST", "/statuses/999", FOREIGN, 403),
-        ("POST", "/nothing", FOREIGN, 403),
-        ("POST", "/statuses/999", {}, 404),
-        ("PATCH", "/stores/99/statuses/2", {}, 404),
-        ("DELETE", "/stores/1/statuses/999", {}, 404),
+        ("POST", "/statuses/999", FOREIGN, 405),
+        ("PATCH", "/stores/99/statuses/2", FOREIGN, 405),
+        ("DELETE", "/stores/1/statuses/999", FOREIGN, 405),
+        ("POST", "/nothing", FOREIGN, 404),
+        ("PUT", "/statuses/999", FOREIGN, 403),
+        ("POST", "/statuses", FOREIGN, 403),
         ("POST", "/statuses/1", {}, 405),
         ("PUT", "/statuses", {}, 405),
         ("DELETE", "/stores/1/statuses/1", {}, 405),
@@ -490,16 +450,6 @@ def test_refusals_come_in_order(
     assert_error(answer, code)
 
 
-@pytest.mark.parametrize(
-    ("address", "code"),
-    [("/statuses/999", 404), ("/statuses?page=0", 406), ("/statuses", 406)],
-)
-def test_not_found_goes_before_406_and_406_before_400(
-    client: FlaskClient, address: str, code: int
-) -> None:
-    assert_error(client.get(f"/api/2.0{address}", headers=HTML), code)
-
-
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_415_goes_before_400(client: FlaskClient, method: str) -> None:
     address = {"POST": "/statuses", "PUT": "/statuses/2?lang_code=xx"}[method]
@@ -515,10 +465,22 @@ def test_other_stores_stay_hidden_whatever_the_method(
     bound_client: FlaskClient, store_id: str
 ) -> None:
     addresses = f"/stores/{store_id}", f"/stores/{store_id}/statuses/999"
-    for method, address in product(["GET", "HEAD", "OPTIONS", "PATCH"], addresses):
+    for method, address in product(["GET", "HEAD"], addresses):
         answer = bound_client.open(f"/api/2.0{address}", method=method)
 
         assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("store_id", ["1", "2", "99"])
+def test_options_and_wrong_methods_look_at_the_address_alone(
+    bound_client: FlaskClient, store_id: str
+) -> None:
+    address = f"/api/2.0/stores/{store_id}/statuses/999"
+    options, wrong = bound_client.options(address), bound_client.patch(address)
+
+    assert (options.status_code, wrong.status_code) == (204, 405)
+    assert options.headers["Allow"] == "GET, HEAD, PUT, OPTIONS"
+    assert set(wrong.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "OPTIONS"}
 
 
 def test_failure_is_a_500_in_json_that_tells_nothing(database: str) -> None:

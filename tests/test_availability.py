@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
-from order_statuses.models import Catalogue, User, db
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+from order_statuses.models import CatalogueLock, User, db
+
+from .conftest import ADMINISTRATOR, client_of, service
 
 STATUSES = "/api/2.0/statuses"
 UNAVAILABLE = {
@@ -95,7 +96,7 @@ def test_exhausted_pool_is_503(app: Flask, client: FlaskClient) -> None:
 def held_database(database: str) -> Iterator[str]:
     """The URL of a database whose lock another writer holds."""
     with service(database) as app, app.app_context():
-        db.session.execute(update(Catalogue).values(token="held"))  # noqa: S106
+        db.session.execute(update(CatalogueLock).values(token="held"))  # noqa: S106
         yield database
         db.session.rollback()
 
@@ -128,7 +129,7 @@ def test_connections_that_the_server_closed_are_replaced(
     with app.app_context(), ExitStack() as taken:
         for _ in range(3):
             connection = taken.enter_context(db.engine.connect())
-            connection.execute(select(Catalogue.token))
+            connection.execute(select(CatalogueLock.token))
     assert client.get(STATUSES).status_code == 200
 
 

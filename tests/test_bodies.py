@@ -12,7 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from order_statuses.models import Base, db
-from order_statuses.tests.test_addresses import assert_error
+
+from .test_addresses import assert_error
 
 WRITES = [
     ("POST", "/api/2.0/statuses"),

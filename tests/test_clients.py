@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from flask import Flask
 
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
+from .conftest import ADMINISTRATOR, KEY, basic
 
 CREDENTIALS = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
 

@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from order_statuses.models import Store, User, db
-from order_statuses.tests.conftest import ADMINISTRATOR, BOUND, basic, service
+
+from .conftest import ADMINISTRATOR, BOUND, basic, service
 
 
 def run(app: Flask, *arguments: str) -> Any:

@@ -7,11 +7,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+from .conftest import ADMINISTRATOR, client_of, service
 
 BACKORDERED = "/api/2.0/statuses/3"
 IN_STORE = "/api/2.0/stores/1/statuses/3"
-OTHER = '"of something else"'
+OTHER = '"of-something-else"'
 
 
 def etag(client: FlaskClient, address: str = BACKORDERED) -> str:
@@ -23,7 +23,7 @@ def test_answer_may_be_kept_but_is_asked_for_again(client: FlaskClient) -> None:
 
     assert headers["ETag"].startswith('"')
     assert headers["Cache-Control"] == "private, no-cache"
-    assert headers["Vary"] == "Authorization, Cookie, Accept"
+    assert headers["Vary"] == "Authorization, Cookie"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -39,7 +39,7 @@ def test_what_the_client_has_is_not_sent_again(
 
     assert (answer.status_code, answer.data) == (304, b"")
     assert answer.headers["ETag"] == known
-    assert answer.headers["Vary"] == "Authorization, Cookie, Accept"
+    assert answer.headers["Vary"] == "Authorization, Cookie"
 
 
 def test_what_the_client_has_not_is_sent(client: FlaskClient) -> None:
@@ -161,6 +161,43 @@ def test_required_condition_comes_after_404_and_before_400(
     assert strict_client.delete("/api/2.0/statuses/99").status_code == 404
     assert strict_client.put(BACKORDERED, json={}).status_code == 428
     assert strict_client.post("/api/2.0/statuses", json={}).status_code == 400
+
+
+MALFORMED = ["", "abc", '"x', ",", '"a" "b"', '*, "x"', '"a b"', "W/abc", "'x'"]
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize(("method", "address", "body"), WRITES)
+def test_malformed_condition_is_400_and_changes_nothing(
+    client: FlaskClient, method: str, address: str, body: Any, name: str, value: str
+) -> None:
+    before = client.get(address)
+
+    refused: Any = client.open(address, method=method, headers={name: value}, **body)
+
+    assert refused.status_code == 400
+    assert "quote the ETag" in refused.json["message"]
+    assert client.get(address).data == before.data
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+def test_malformed_condition_of_a_get_is_ignored(
+    client: FlaskClient, name: str, value: str
+) -> None:
+    assert client.get(BACKORDERED, headers={name: value}).status_code == 200
+
+
+@pytest.mark.parametrize("pattern", ["{}", "*", ', {} ,, "b"'])
+def test_create_is_compared_with_the_list(client: FlaskClient, pattern: str) -> None:
+    seen = {"If-Match": pattern.format(etag(client, "/api/2.0/statuses"))}
+
+    first = client.post("/api/2.0/statuses", json={"description": "A"}, headers=seen)
+    second = client.post("/api/2.0/statuses", json={"description": "B"}, headers=seen)
+
+    assert first.status_code == 201
+    assert second.status_code == (201 if pattern == "*" else 412)
 
 
 def test_errors_have_no_etag(app: Flask, client: FlaskClient) -> None:

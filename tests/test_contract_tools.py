@@ -10,8 +10,8 @@ from string import ascii_uppercase
 
 import pytest
 
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY
-from order_statuses.tests.servers import ROOT, gunicorn
+from .conftest import ADMINISTRATOR, KEY
+from .servers import ROOT, gunicorn
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,13 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
-from order_statuses import health
+from order_statuses import app as service_app
 from order_statuses.models import StatusText, db
-from order_statuses.tests import faults
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY, service
-from order_statuses.tests.servers import serving
-from order_statuses.tests.test_servers import copy_checkout
+
+from . import faults
+from .conftest import ADMINISTRATOR, KEY, service
+from .servers import serving
+from .test_servers import copy_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +77,7 @@ def test_ten_inits_at_once_upgrade_an_old_database(
 ) -> None:
     """Rebuilding a table on SQLite empties no other by cascade."""
     copy_checkout(tmp_path)
-    migration = NEXT_MIGRATION.format(head=health.newest())
+    migration = NEXT_MIGRATION.format(head=service_app.newest())
     (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
     command = [sys.executable, "-m", "flask", "order-statuses", "init"]
     environment = os.environ | {"DATABASE_URL": database, "FLASK_APP": "wsgi"}
@@ -85,7 +86,7 @@ def test_ten_inits_at_once_upgrade_an_old_database(
 
     assert [process.wait(60) for process in inits] == [0] * 10
     with service(database) as app, app.app_context():
-        assert db.session.scalar(health.VERSION) == "next"
+        assert db.session.scalar(service_app.VERSION) == "next"
         assert db.session.execute(text("SELECT new FROM order_statuses_status")).all()
         assert len(db.session.scalars(select(StatusText)).all()) == 22
 

@@ -12,9 +12,10 @@ from sqlalchemy import Table, delete, insert, select, text
 
 from order_statuses import cli
 from order_statuses.auth import Caller
-from order_statuses.memory import Memory, Remembered
+from order_statuses.caching import Cache, Entry
 from order_statuses.models import Base, Status, StatusText, Store, StoreText, db
-from order_statuses.tests.conftest import (
+
+from .conftest import (
     ADMINISTRATOR,
     BOUND,
     client_of,
@@ -198,8 +199,8 @@ def test_restored_database_is_read(
 def test_rows_changed_by_hand_show_when_the_time_is_over(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory = Memory(seconds=0.2)
-    monkeypatch.setitem(app.extensions, "order_statuses_memory", memory)
+    cache = Cache(seconds=0.2)
+    monkeypatch.setitem(app.extensions, "order_statuses_cache", cache)
     description(client)
     with app.app_context():
         db.session.execute(text("UPDATE order_statuses_text SET description = 'x'"))
@@ -208,7 +209,7 @@ def test_rows_changed_by_hand_show_when_the_time_is_over(
     time.sleep(0.25)
 
     assert description(client) == "x"
-    assert Memory().answers.ttl <= 60
+    assert Cache().entries.ttl <= 60
 
 
 def test_host_that_writes_through_its_own_session_is_read(
@@ -304,26 +305,26 @@ def test_threads_never_read_backwards(app: Flask) -> None:
 
 
 def test_memory_is_bounded_in_bytes_and_number() -> None:
-    memory = Memory(size=1_000_000)
+    cache = Cache(size=1_000_000)
     for number in range(10_000):
-        memory.keep(number, Remembered(b"x", []))
-    assert len(memory.answers) <= 500
+        cache.store(number, Entry(b"x", [], ""))
+    assert len(cache.entries) <= 500
 
-    memory.keep("large", Remembered(b"x" * 900_000, []))
-    assert len(memory.answers) <= 50
+    cache.store("large", Entry(b"x" * 900_000, [], ""))
+    assert len(cache.entries) <= 50
 
-    memory.keep("large header", Remembered(b"", [("Link", "x" * 900_000)]))
-    assert len(memory.answers) <= 50
+    cache.store("large header", Entry(b"", [("Link", "x" * 900_000)], ""))
+    assert len(cache.entries) <= 50
 
-    memory.keep("too large", Remembered(b"x" * 1_000_000, []))
-    assert memory.get("too large") is None
+    cache.store("too large", Entry(b"x" * 1_000_000, [], ""))
+    assert cache.get("too large") is None
 
 
 def test_long_queries_are_not_kept(app: Flask, client: FlaskClient) -> None:
-    memory = app.extensions["order_statuses_memory"]
+    cache = app.extensions["order_statuses_cache"]
     client.get(f"{COMPLETE}?x={'y' * 4000}")
 
-    assert max(len(repr(key)) for key in memory.answers) < 300
+    assert max(len(repr(key)) for key in cache.entries) < 300
 
 
 def test_what_a_host_reads_before_it_goes_on_writing_is_not_kept(

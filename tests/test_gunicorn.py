@@ -10,8 +10,8 @@ from http.client import HTTPConnection
 import httpx
 import pytest
 
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
-from order_statuses.tests.servers import Server, serving
+from .conftest import ADMINISTRATOR, KEY, basic
+from .servers import Server, serving
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,8 @@ from sqlalchemy import text
 
 from order_statuses import cli
 from order_statuses.models import db
-from order_statuses.tests.conftest import service
+
+from .conftest import service
 
 NOT_READY = {"message": "Service Unavailable: The service is not ready.", "status": 503}
 

@@ -22,12 +22,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
 
-from order_statuses import auth, catalogue, config, host
+from order_statuses import auth, config, host, reading
 from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
     Base,
-    Catalogue,
+    CatalogueLock,
     Key,
     Status,
     StatusText,
@@ -36,8 +36,9 @@ from order_statuses.models import (
     User,
     new_token,
 )
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY, basic
-from order_statuses.tests.test_commands import run
+
+from .conftest import ADMINISTRATOR, KEY, basic
+from .test_commands import run
 
 OWNER = Caller("the shop's owner")
 STATUSES = "/api/2.0/statuses"
@@ -346,11 +347,11 @@ def test_csrf_protection_is_lifted_by_one_call(
 # The veto.
 
 
-def set_veto(shop: Flask, count_orders: Callable[[catalogue.OrderStatus], int]) -> None:
+def set_veto(shop: Flask, count_orders: Callable[[reading.OrderStatus], int]) -> None:
     shop.config["ORDER_STATUSES_IN_USE"] = count_orders
 
 
-def count_orders(status: catalogue.OrderStatus) -> int:
+def count_orders(status: reading.OrderStatus) -> int:
     same = Order.status == status.status
     return db.session.scalar(select(func.count()).where(same)) or 0
 
@@ -395,7 +396,7 @@ def test_veto_that_fails_deletes_nothing(
     error: Exception,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(status: catalogue.OrderStatus) -> int:
+    def fail(status: reading.OrderStatus) -> int:
         raise error
 
     set_veto(shop, fail)
@@ -500,11 +501,13 @@ def test_shop_hears_what_a_deleted_status_was(
 def test_shop_hears_after_the_commit(shop: Flask, visitor: FlaskClient) -> None:
     seen: list[str] = []
 
-    def read_elsewhere(sender: Flask, status: catalogue.OrderStatus, **_: Any) -> None:
+    def read_elsewhere(sender: Flask, status: reading.OrderStatus, **_: Any) -> None:
         with db.engine.begin() as connection:
             written = Status.status_id == int(status.status_id)
             seen.extend(connection.scalars(select(Status.status).where(written)))
-            connection.execute(update(Catalogue).values(token=new_token()))  # no lock
+            connection.execute(
+                update(CatalogueLock).values(token=new_token())
+            )  # no lock
 
     with host.status_created.connected_to(read_elsewhere, shop):
         visitor.post(STATUSES, json={"description": "Packed"})
@@ -574,7 +577,7 @@ def commit(response: Response) -> Response:
 
 def test_shop_reads_statuses_without_http(shop: Flask, visitor: FlaskClient) -> None:
     with shop.app_context():
-        read = catalogue.list_statuses("O", lang_code="ru")
+        read = reading.list_statuses("O", lang_code="ru")
 
     assert json.dumps([asdict(status) for status in read]) == json.dumps(
         visitor.get(f"{STATUSES}?lang_code=ru").json
@@ -585,8 +588,8 @@ def test_shop_reads_statuses_without_http(shop: Flask, visitor: FlaskClient) -> 
 def test_shop_reads_as_a_store(shop: Flask, visitor: FlaskClient) -> None:
     visitor.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "is ready"})
     with shop.app_context():
-        common = catalogue.list_statuses("O")[1]
-        of_store = catalogue.list_statuses("O", store_id=2)[1]
+        common = reading.list_statuses("O")[1]
+        of_store = reading.list_statuses("O", store_id=2)[1]
 
     assert (common.email_subj, of_store.email_subj) == (
         "has been completed",
@@ -598,13 +601,13 @@ def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
     with shop.app_context():
         db.session.get_one(Status, 2).params = {"color": "#000000"}
 
-        assert catalogue.list_statuses("O")[1].params == {"color": "#000000"}
+        assert reading.list_statuses("O")[1].params == {"color": "#000000"}
 
 
 @on_sqlite
 def test_what_the_shop_reads_is_immutable(shop: Flask) -> None:
     with shop.app_context():
-        status = catalogue.list_statuses("O")[0]
+        status = reading.list_statuses("O")[0]
 
     with pytest.raises(FrozenInstanceError):
         status.description = "x"  # type: ignore[misc]
@@ -618,7 +621,7 @@ def test_what_the_shop_reads_is_immutable(shop: Flask) -> None:
 def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
     template = "{{ labels.B.description }} {{ labels.B.params.color }}"
     with shop.app_context():
-        labels = {status.status: status for status in catalogue.list_statuses("O")}
+        labels = {status.status: status for status in reading.list_statuses("O")}
 
         assert render_template_string(template, labels=labels) == "Backordered #28abf6"
 

@@ -9,7 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from order_statuses.models import StatusText, db
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
+
+from .conftest import ADMINISTRATOR, client_of, service
 
 COMPLETE = "/api/2.0/statuses/2"
 IN_STORE = "/api/2.0/stores/1/statuses/2"

@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Table
 
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of, restore, service
-from order_statuses.tests.servers import ROOT
+from .conftest import ADMINISTRATOR, client_of, restore, service
+from .servers import ROOT
 
 LANGUAGES = ["en", "ru", "de"]  # the stock data has no German
 STORES = [None, 1, 2]

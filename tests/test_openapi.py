@@ -14,8 +14,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from order_statuses.app import create_app
 from order_statuses.schemas import KNOWN_PARAMS
-from order_statuses.tests.conftest import ADMINISTRATOR, client_of, service
-from order_statuses.tests.test_documentation import PROCESSED
+
+from .conftest import ADMINISTRATOR, client_of, service
+from .test_documentation import PROCESSED
 
 OPERATIONS = {
     "/statuses": "get head options post",

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from order_statuses.tests.conftest import ADMINISTRATOR, KEY
-from order_statuses.tests.servers import ROOT, answers, gunicorn, stop
+from .conftest import ADMINISTRATOR, KEY
+from .servers import ROOT, answers, gunicorn, stop
 
 pytestmark = pytest.mark.slow
 

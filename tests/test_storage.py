@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from order_statuses import cli
 from order_statuses.models import (
     Base,
-    Catalogue,
+    CatalogueLock,
     Key,
     Status,
     StatusText,
@@ -27,8 +27,9 @@ from order_statuses.models import (
     User,
     db,
 )
-from order_statuses.tests.conftest import service, statements_of
 from order_statuses.writing import transaction
+
+from .conftest import service, statements_of
 
 NOT_SET_UP = {
     "message": "Service Unavailable: The database is not set up yet.",
@@ -103,7 +104,7 @@ def test_init_waits_for_another_longer_than_a_request_would(
         db.engine.connect() as connection,
         ThreadPoolExecutor() as threads,
     ):
-        with cli.alone(connection):
+        with cli.exclusive(connection):
             other = threads.submit(init, app)
             time.sleep(2)
             assert not other.done()
@@ -158,7 +159,7 @@ def test_catalogue_without_its_row_is_503(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     with app.app_context():
-        db.session.query(Catalogue).delete()
+        db.session.query(CatalogueLock).delete()
         db.session.commit()
 
     answer = client.open("/api/2.0/statuses/1", method=method, data="description=x")
@@ -179,7 +180,7 @@ def test_catalogue_without_its_row_is_503(
         (User, {"email": "one@shop.example", "is_active": True}),
         (User, {"email": "new@shop.example", "is_active": True, "store_id": 99}),
         (Key, {"key_hash": "x", "user_id": 99}),
-        (Catalogue, {"catalogue_id": 2, "token": "x"}),
+        (CatalogueLock, {"catalogue_id": 2, "token": "x"}),
     ],
 )
 def test_database_itself_refuses_what_does_not_fit(
@@ -274,7 +275,7 @@ def test_every_write_takes_the_lock_and_renews_the_token(
 ) -> None:
     def token() -> str | None:
         with app.app_context():
-            return db.session.scalar(select(Catalogue.token))
+            return db.session.scalar(select(CatalogueLock.token))
 
     tokens = [token()]
     for method, address in [

@@ -17,10 +17,10 @@ from sqlalchemy.orm import aliased
 from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 
-from order_statuses import config
-from order_statuses.models import (
+from . import config
+from .models import (
     TEXTS,
-    Catalogue,
+    CatalogueLock,
     Query,
     Status,
     StatusText,
@@ -179,14 +179,14 @@ def reading(condition: ColumnElement[bool]) -> Query:
         return func.coalesce(*texts, in_any_language(name), "").label(name)
 
     query = select(
-        Catalogue.token,
+        CatalogueLock.token,
         Status.status_id,
         Status.status,
         Status.type,
         Status.is_default,
         Status.params,
         *[text(name) for name in TEXTS],
-    ).outerjoin_from(Catalogue, Status, condition)
+    ).outerjoin_from(CatalogueLock, Status, condition)
     for row, joined in preferred:
         query = query.outerjoin(row, joined)
     return query.order_by(Status.status_id)
@@ -195,10 +195,10 @@ def reading(condition: ColumnElement[bool]) -> Query:
 OF_A_TYPE = reading(Status.type == bindparam("type"))
 ONE = reading(Status.status_id == bindparam("status_id"))
 
-EVERY_STORE = select(Catalogue.token, Store.store_id, Store.name).order_by(
+EVERY_STORE = select(CatalogueLock.token, Store.store_id, Store.name).order_by(
     Store.store_id
 )
-STORES = EVERY_STORE.outerjoin_from(Catalogue, Store, true())
+STORES = EVERY_STORE.outerjoin_from(CatalogueLock, Store, true())
 STORE = EVERY_STORE.outerjoin_from(
-    Catalogue, Store, Store.store_id == bindparam("store_id")
+    CatalogueLock, Store, Store.store_id == bindparam("store_id")
 )

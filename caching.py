@@ -1,0 +1,158 @@
+"""Cached responses, their ETags, and conditional requests (RFC 9110 §13)."""
+
+import inspect
+import re
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import wraps
+from hashlib import blake2b
+from threading import Lock
+from typing import NamedTuple
+
+from cachetools import TTLCache
+from flask import Response, current_app, g, request
+from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
+
+from . import models
+from .auth import caller
+
+View = Callable[..., Response]
+
+HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+CONDITIONS = {"If-Match": "HTTP_IF_MATCH", "If-None-Match": "HTTP_IF_NONE_MATCH"}
+# RFC 9110 §8.8.3; a list may have empty elements (§5.6.1).
+TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+TAGS = re.compile(rf"[ \t]*\*[ \t]*|[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
+CHANGED = "It is not what you have seen; GET it again."
+
+
+class Entry(NamedTuple):
+    """What a view made of a GET, with its ETag."""
+
+    body: bytes
+    headers: list[tuple[str, str]]
+    etag: str
+
+
+def size_of(entry: Entry) -> int:
+    # With about what Python needs beside the text, which bounds the number as well.
+    headers = sum(len(name) + len(value) for name, value in entry.headers)
+    return len(entry.body) + headers + 2000
+
+
+class Cache:
+    """The responses that one application made in the last *seconds*, in *size* bytes.
+
+    Each has the catalogue's token of its time in its key, so that none is ever stale;
+    the time is for rows that somebody changes by hand.
+    """
+
+    def __init__(self, size: int = 32 * 1024 * 1024, seconds: float = 60) -> None:
+        self.lock = Lock()
+        self.entries: TTLCache[Hashable, Entry] = TTLCache(
+            size, seconds, getsizeof=size_of
+        )
+
+    def get(self, key: Hashable) -> Entry | None:
+        with self.lock:
+            return self.entries.get(key)
+
+    def store(self, key: Hashable, entry: Entry) -> None:
+        with self.lock, suppress(ValueError):  # it alone is larger than the cache
+            self.entries[key] = entry
+
+
+def cached(view: View) -> View:
+    """Cache what the *view* of a GET makes, and respond to the request's conditions.
+
+    What hooks add to a response later belongs to one caller and is never cached.
+    """
+
+    @wraps(view)
+    def cached_view(**ids: str) -> Response:
+        if not g.order_statuses_tokens:  # the host identified the caller
+            models.read(models.TOKEN, {})
+        cache: Cache = current_app.extensions["order_statuses_cache"]
+        entry = cache.get(cache_key())
+        if entry is None:
+            entry = make_entry(view(**ids))
+            cache.store(cache_key(), entry)
+        return conditional(entry)
+
+    return cached_view
+
+
+def make_entry(response: Response) -> Entry:
+    etag = etag_of(response)
+    headers = {**HEADERS, "ETag": f'"{etag}"'}
+    return Entry(response.get_data(), [*response.headers, *headers.items()], etag)
+
+
+def cache_key() -> Hashable:
+    """Return all that a response depends on.
+
+    That is one token alone, unless somebody wrote while the response was made: it is
+    then stored under both, which no request asks for.
+    """
+    environ = request.environ
+    address = [environ.get(k) for k in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")]
+    return (
+        frozenset(g.order_statuses_tokens),
+        models.engine(),  # databases that are copies have the same token
+        caller().store_id,
+        request.endpoint,
+        digest(repr(address).encode()),
+    )
+
+
+def conditional(entry: Entry) -> Response:
+    """Return the response, or 304 for what the client has already.
+
+    :raise 412: it is not what the client expects
+    """
+    response = Response(entry.body, headers=entry.headers)
+    if is_well_formed("If-Match") and entry.etag not in request.if_match:
+        raise PreconditionFailed(CHANGED)
+    if is_well_formed("If-None-Match") and request.if_none_match.contains_weak(
+        entry.etag
+    ):
+        response.status_code = 304
+    return response
+
+
+def check_preconditions(view: View, **ids: str) -> None:
+    """Let a write go on if its conditions hold for a GET of the same address now.
+
+    It calls *view*, the view of that GET, past the cache: under the lock, the token
+    that the request began with may be an old one.
+
+    :raise 428: a condition is required, and there is none
+    :raise 400: a condition is malformed
+    :raise 412: the resource is not what the client has seen
+    """
+    sent = [name for name, key in CONDITIONS.items() if key in request.environ]
+    required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
+    if required and request.method != "POST" and "If-Match" not in sent:
+        raise PreconditionRequired("Send If-Match with the ETag that a GET gives.")
+    for name in sent:
+        if not is_well_formed(name):
+            raise BadRequest(f'{name} is malformed; quote the ETag: {name}: "abc".')
+    if sent:
+        etag = etag_of(inspect.unwrap(view)(**ids))
+        if ("If-Match" in sent and etag not in request.if_match) or (
+            request.if_none_match.contains_weak(etag)
+        ):
+            raise PreconditionFailed(CHANGED)
+
+
+def is_well_formed(name: str) -> bool:
+    """Say whether the condition *name* was sent as a list of quoted tags or ``*``."""
+    return TAGS.fullmatch(request.environ.get(CONDITIONS[name], "")) is not None
+
+
+def etag_of(response: Response) -> str:
+    return digest(response.get_data())
+
+
+def digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,127 @@
+"""JSON responses: one resource, lists and their paging, errors."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, wraps
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from flask import Blueprint, Response, current_app, request
+from flask.typing import RouteCallable
+from marshmallow import ValidationError
+from marshmallow.exceptions import SCHEMA
+from werkzeug.exceptions import BadRequest, HTTPException
+
+# What views take of an address. A host's prefix may have variables of its own.
+IDS = ("status_id", "store_id")
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+class Resource(Blueprint):
+    """A blueprint whose addresses may end in a slash.
+
+    The fallback responds to OPTIONS, since it knows all methods of an address.
+    """
+
+    list_form = "array"
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: RouteCallable | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        view = view_func and with_ids(view_func)
+        options["strict_slashes"] = False
+        super().add_url_rule(rule, endpoint, view, False, **options)
+
+
+@cache  # Flask wants one function an endpoint, which may have several rules
+def with_ids(view: RouteCallable) -> RouteCallable:
+    """Return *view*, called with the variables of the API's own addresses alone."""
+
+    @wraps(view)
+    def view_with_ids(**variables: str) -> Any:
+        return view(**{name: variables[name] for name in IDS if name in variables})
+
+    return view_with_ids
+
+
+def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
+    """Return *body* as JSON, its keys in their order whatever the host's settings.
+
+    Dataclasses are objects of their fields.
+    """
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=vars)
+    return Response(text, status, headers, content_type="application/json")
+
+
+def no_content(headers: Headers | None = None) -> Response:
+    """Return a 204, which has no media type either."""
+    response = Response(status=204, headers=headers)
+    response.headers.remove("Content-Type")
+    return response
+
+
+def as_list(name: str, items: Sequence[Any], query: Mapping[str, Any]) -> Response:
+    """Return the page of *items* that *query* asks for, in the mount's list form.
+
+    An array, or an envelope with *name* as its key; ``X-Total-Count`` is the number of
+    all items, and a list that is cut has a ``Link`` to its other pages (RFC 8288).
+    """
+    page, size = query["page"], query["items_per_page"] or max(len(items), 1)
+    shown: Any = items[(page - 1) * size : page * size]
+    headers = {"X-Total-Count": str(len(items))}
+    if query["items_per_page"]:
+        headers["Link"] = links(page, max(-(-len(items) // size), 1))
+    if list_form() == "envelope":
+        paging = {
+            "items_per_page": query["items_per_page"],
+            "page": page,
+            "total_items": len(items),
+        }
+        shown = {name: shown, "params": paging}
+    return as_json(shown, headers=headers)
+
+
+def list_form() -> str:
+    """Return the form of lists, array or envelope, where the request was mounted."""
+    mount = current_app.blueprints[request.blueprints[1]]  # the resource's parent
+    return mount.list_form if isinstance(mount, Resource) else Resource.list_form
+
+
+def links(page: int, last: int) -> str:
+    """Return the ``Link`` of a page to the others, keeping the other parameters."""
+    pages = {"first": 1, "prev": min(page - 1, last), "next": page + 1, "last": last}
+    kept = [pair for pair in request.args.items(multi=True) if pair[0] != "page"]
+    return ", ".join(
+        f'<{address()}?{urlencode([*kept, ("page", number)])}>; rel="{relation}"'
+        for relation, number in pages.items()
+        if 1 <= number <= last
+    )
+
+
+def address() -> str:
+    """Return the path of the request, as it may stand in a header."""
+    return quote(request.root_path + request.path)
+
+
+def as_error(error: HTTPException, **more: Any) -> Response:
+    """Return *error* as ``{"message": "<phrase>: <what and why>", "status": 404}``."""
+    body = {"message": f"{error.name}: {error.description}", "status": error.code}
+    headers = [h for h in error.get_headers() if h[0] != "Content-Type"]
+    return as_json(body | more, error.code or 500, headers)
+
+
+def from_validation(error: ValidationError) -> Response:
+    """Return what marshmallow found as a 400 that names each field."""
+    fields: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    found = [
+        problem if name == SCHEMA else f"{name}: {problem}"
+        for name, problems in fields.items()
+        for problem in problems
+    ]
+    return as_error(BadRequest(" ".join(found)), errors=fields)
