@@ -108,9 +108,9 @@ def guard() -> None:
 
     Of the fallback they learn a 404 or a 405, which go first.
     """
-    auth.identify_caller()
+    caller = auth.identify_caller()
     if not is_fallback(request.endpoint):
-        auth.check_allowed()
+        auth.check_allowed(caller)
 
 
 def is_fallback(endpoint: str | None) -> bool:
