@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache, reduce
 from operator import getitem
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
@@ -64,13 +65,18 @@ def contract_of(app: Flask, prefix: str) -> "Contract":
 @cache
 def published(prefix: str, *settings: Any) -> "Contract":
     """Return what a service with these *settings* serves."""
-    app = create_app(
-        {
-            "DATABASE_URL": "sqlite://",
-            "ORDER_STATUSES_IDENTIFY": lambda: Caller("anyone"),
-            **dict(zip(SETTINGS, settings, strict=True)),
-        }
-    )
+    with TemporaryDirectory() as folder:
+        app = create_app(
+            {
+                "DATABASE_URL": f"sqlite:///{folder}/order_statuses.db",
+                "ORDER_STATUSES_IDENTIFY": lambda: Caller("anyone"),
+                **dict(zip(SETTINGS, settings, strict=True)),
+            }
+        )
+        return read_contract(app, prefix)
+
+
+def read_contract(app: Flask, prefix: str) -> "Contract":
     with app.app_context():
         cli.initialise()
         document = app.test_client().get(f"{prefix}/openapi.json").get_json()

@@ -10,7 +10,7 @@ import pytest
 from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 
-IN_MEMORY = {"DATABASE_URL": "sqlite:///:memory:"}
+UNUSED = {"DATABASE_URL": "sqlite:////nowhere/order_statuses.db"}
 ROOT = Path(__file__).parent.parent
 
 
@@ -20,6 +20,13 @@ ROOT = Path(__file__).parent.parent
         ("DATABASE_URL", "not-a-url"),
         ("DATABASE_URL", "mysql://shop:secret@localhost/statuses"),
         ("DATABASE_URL", ""),
+        ("DATABASE_URL", "sqlite+aiosqlite:///statuses.db"),
+        # Each worker would have a database of its own.
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///file::memory:?uri=true"),
+        ("DATABASE_URL", "sqlite:///file:statuses?mode=memory&uri=true"),
         ("ORDER_STATUSES_LANGUAGES", ""),
         ("ORDER_STATUSES_LANGUAGES", "en,en"),
         ("ORDER_STATUSES_LANGUAGES", "english"),
@@ -42,7 +49,7 @@ ROOT = Path(__file__).parent.parent
 )
 def test_setting_that_makes_no_sense_stops_the_start(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be ") as stopped:
-        create_app({**IN_MEMORY, name: value})
+        create_app({**UNUSED, name: value})
 
     assert "secret" not in str(stopped.value)
 
@@ -68,7 +75,7 @@ def test_blueprint_needs_a_list_form_that_exists() -> None:
 
 @pytest.mark.parametrize("prefix", [None, "", "/"])
 def test_blueprint_needs_a_prefix(prefix: str | None) -> None:
-    app = create_app(IN_MEMORY)
+    app = create_app(UNUSED)
 
     with pytest.raises(ValueError, match="url_prefix"):
         app.register_blueprint(create_blueprint("another"), url_prefix=prefix)
