@@ -1,7 +1,6 @@
-"""Answers as JSON, lists among them: remembered, negotiated, conditional."""
+"""Answers as JSON, lists among them: remembered, conditional."""
 
 import json
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
@@ -10,14 +9,11 @@ from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.globals import request_ctx
-from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import (
     HTTPException,
-    NotAcceptable,
     PreconditionFailed,
     PreconditionRequired,
 )
-from werkzeug.http import parse_accept_header
 from werkzeug.routing import MapAdapter
 
 from order_statuses import errors, models
@@ -31,7 +27,7 @@ CONDITIONS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
 CHANGED = "It is not what you have seen; GET it again."
 CACHING = {
     "Cache-Control": "private, no-cache",
-    "Vary": "Authorization, Cookie, Accept",
+    "Vary": "Authorization, Cookie",
 }
 
 
@@ -110,18 +106,15 @@ def recall() -> Response | None:
 
 
 def finish(response: Response) -> Response:
-    """Complete the answer to a GET: negotiated, remembered, conditional."""
+    """Complete the answer to a GET: remembered, conditional."""
     if ADMITTED not in request.environ:  # a host answered before the API was reached
         return response
-    if request.method not in READS or response.status_code not in {200, 400}:
+    if request.method not in READS or response.status_code != 200:
         return response
-    if not accepts_json():
-        return errors.as_json(NotAcceptable("It is JSON; accept application/json."))
-    if response.status_code == 200:
-        if "ETag" not in response.headers:
-            remember(response)
-        if CONDITIONS & request.environ.keys():
-            return conditional(response)
+    if "ETag" not in response.headers:
+        remember(response)
+    if CONDITIONS & request.environ.keys():
+        return conditional(response)
     return response
 
 
@@ -199,20 +192,3 @@ def memory_key() -> Hashable:
     address = [environ.get(k) for k in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")]
     tokens = frozenset(g.order_statuses_tokens)
     return tokens, caller().store_id, request.endpoint, digest(repr(address).encode())
-
-
-def accepts_json() -> bool:
-    """Say whether *Accept* lets application/json or text/json through."""
-    header = request.headers.get("Accept", "").strip()
-    if header in {"", "*/*", "application/json"}:
-        return True
-    # Java sends q=.2, which is not a number to HTTP.
-    header = re.sub(r"\bq=\.", "q=0.", header)
-    # Without parameters: clients send application/json; charset=utf-8 here as well.
-    accepted = {
-        media_type.partition(";")[0].strip().lower(): quality
-        for media_type, quality in reversed(parse_accept_header(header, MIMEAccept))
-    }
-    ranges = ("application/json", "application/*", "*/*", "*"), ("text/json", "text/*")
-    qualities = [[accepted[r] for r in by if r in accepted] for by in ranges]
-    return any(found and found[0] > 0 for found in qualities)

@@ -1,4 +1,4 @@
-"""Addresses, methods, negotiation, paging, and the order of refusals."""
+"""Addresses, methods, paging, and the order of refusals."""
 
 from itertools import product
 from typing import Any
@@ -193,48 +193,13 @@ def test_allow_lists_the_methods_of_the_address(
 # Negotiation
 
 
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "",
-        "*/*",
-        "application/*",
-        "application/json",
-        "application/json; charset=utf-8",
-        "APPLICATION/JSON",
-        "text/json",
-        "text/*",
-        "application/xml, text/json;q=0.1",
-        "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8",
-        "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",  # Java's own
-        "application/json;q=0, text/json",
-    ],
-)
-def test_accept_that_lets_json_through_is_served(
-    client: FlaskClient, accept: str
-) -> None:
-    answer = client.get("/api/2.0/statuses/1", headers={"Accept": accept})
-
-    assert (answer.status_code, answer.content_type) == (200, "application/json")
-
-
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "text/html",
-        "application/xml",
-        "image/*",
-        "application/json;q=0",
-        "*/*;q=0",
-        "application/json;q=0, */*",
-        "text/html, application/xhtml+xml",
-    ],
-)
-def test_accept_that_rules_json_out_is_406(client: FlaskClient, accept: str) -> None:
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html", "*/*;q=0", ";q=x"])
+def test_accept_does_not_matter_to_a_read(client: FlaskClient, accept: str) -> None:
     headers = {"Accept": accept}
     for address in READABLE:
-        assert_error(client.get(f"/api/2.0{address}", headers=headers), 406)
-        assert client.head(f"/api/2.0{address}", headers=headers).status_code == 406
+        answer = client.get(f"/api/2.0{address}", headers=headers)
+
+        assert (answer.status_code, answer.content_type) == (200, "application/json")
 
 
 def test_accept_does_not_matter_to_a_write(client: FlaskClient) -> None:
@@ -439,7 +404,6 @@ def test_setting_gives_the_envelope_at_the_versioned_address_too(database: str) 
 
 LARGE = b"description=" + b"a" * 2**20
 XML = {"Content-Type": "application/xml"}
-HTML = {"Accept": "text/html"}
 FOREIGN = {"Origin": "https://evil.example"}
 
 
@@ -456,7 +420,7 @@ FOREIGN = {"Origin": "https://evil.example"}
 def test_strangers_learn_nothing(
     stranger: FlaskClient, method: str, address: str, headers: Any, code: int
 ) -> None:
-    sent = {**headers, **XML, **HTML}
+    sent = {**headers, **XML}
     answer = stranger.open(
         f"/api/2.0{address}", method=method, headers=sent, data=LARGE
     )
@@ -484,20 +448,10 @@ def test_strangers_learn_nothing(
 def test_refusals_come_in_order(
     client: FlaskClient, method: str, address: str, headers: Any, code: int
 ) -> None:
-    sent = {**headers, **XML, **HTML}
+    sent = {**headers, **XML}
     answer = client.open(f"/api/2.0{address}", method=method, headers=sent, data=LARGE)
 
     assert_error(answer, code)
-
-
-@pytest.mark.parametrize(
-    ("address", "code"),
-    [("/statuses/999", 404), ("/statuses?page=0", 406), ("/statuses", 406)],
-)
-def test_not_found_goes_before_406_and_406_before_400(
-    client: FlaskClient, address: str, code: int
-) -> None:
-    assert_error(client.get(f"/api/2.0{address}", headers=HTML), code)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
