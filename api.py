@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, Response, g, request
 from flask.blueprints import BlueprintSetupState
@@ -26,7 +26,17 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import PathConverter
 
-from order_statuses import answers, auth, cli, config, errors, models, statuses, stores
+from order_statuses import (
+    answers,
+    auth,
+    cli,
+    config,
+    errors,
+    models,
+    openapi,
+    statuses,
+    stores,
+)
 from order_statuses.memory import Memory
 
 METHODS = "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT".split()
@@ -52,12 +62,12 @@ class Anything(PathConverter):
 
 
 def create_blueprint(
-    name: str = "order_statuses", list_form: str = "array"
+    name: str = "order_statuses", list_form: str = "array", docs: bool = False
 ) -> answers.Resource:
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
-    or ``envelope``.
+    or ``envelope``; *docs* serves the OpenAPI document to everyone.
     """
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
@@ -66,6 +76,8 @@ def create_blueprint(
 
     @bp.before_request
     def admit() -> Response | None:
+        if openapi.is_docs_request():
+            return None
         g.order_statuses_list_form = list_form
         g.order_statuses_tokens = set()
         auth.admit()
@@ -84,6 +96,8 @@ def create_blueprint(
     bp.register_error_handler(UnicodeDecodeError, not_utf8)
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
+    if docs:
+        bp.register_blueprint(openapi.create_docs_blueprint(list_form))
     bp.add_url_rule("/", view_func=elsewhere, methods=METHODS)
     bp.add_url_rule(f"/<{Anything.NAME}:address>", view_func=elsewhere, methods=METHODS)
     return bp
@@ -107,6 +121,9 @@ def prepare(state: BlueprintSetupState) -> None:
     state.app.url_map.converters[Anything.NAME] = Anything
     config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_memory", Memory())
+    bp = cast(answers.Resource, state.blueprint)
+    mount = (state.url_prefix, bp.list_form)
+    state.app.extensions.setdefault("order_statuses_mount", mount)
     state.app.cli.add_command(cli.commands)
 
 

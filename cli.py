@@ -1,5 +1,6 @@
 """The commands: flask order-statuses ..."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -8,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
-from order_statuses import errors, models, stock, writing
+from order_statuses import errors, models, openapi, stock, writing
 from order_statuses.auth import key_hash
 from order_statuses.models import Key, Store, User, db
 
@@ -88,6 +90,18 @@ def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
     with changing():
         db.session.merge(Store(store_id=store_id, name=parse_name(name)))
+
+
+@commands.command("openapi")
+def document() -> None:
+    """Print the OpenAPI document of the API, of the one mounted first if of several."""
+    prefix, list_form = current_app.extensions["order_statuses_mount"]
+    server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", prefix.rstrip("/"))
+    try:
+        described = openapi.describe(list_form, server)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(described, ensure_ascii=False, indent=2))
 
 
 @contextmanager

@@ -227,7 +227,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
         f"order_statuses/{name}"
         for name in {names.get(module, module) for module in modules}
         | migrations
-        | {"stock.json", "py.typed"}
+        | {"openapi.yaml", "stock.json", "py.typed"}
     }
 
 
@@ -264,7 +264,10 @@ def test_blueprint_and_service_require_the_same_versions() -> None:
     of_service = {line.partition("#")[0].strip() for line in listed}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    assert set(project["dependencies"]) < of_service
+    extras = {name: set(e) for name, e in project["optional-dependencies"].items()}
+
+    assert set(project["dependencies"]) | extras["server"] == of_service
+    assert extras["docs"] < extras["server"]
 
 
 IMPORT_ALL = """
