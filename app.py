@@ -20,7 +20,6 @@ from werkzeug.serving import is_running_from_reloader
 
 from . import auth, cli, config
 from .api import create_blueprint
-from .docs import create_docs_blueprint
 from .models import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
@@ -46,24 +45,17 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     config.complete(app.config, config.SERVICE_SETTINGS)
     connect(app)
     app.register_error_handler(HTTPException, as_error)
+    docs = app.config["ORDER_STATUSES_DOCS"]
     list_form = app.config["ORDER_STATUSES_LIST_FORM"]
-    mount(app, create_blueprint(list_form=list_form), "/api/2.0")
-    mount(app, create_blueprint("order_statuses_unversioned", "envelope"), "/api")
+    versioned = create_blueprint(list_form=list_form, docs=docs)
+    app.register_blueprint(versioned, url_prefix="/api/2.0")
+    unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)
+    app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
     app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
         open_development_door(app)
     return app
-
-
-def mount(app: Flask, api: Resource, prefix: str) -> None:
-    """Serve *api* and its document: to its callers, or to everyone if so set."""
-    document = create_docs_blueprint(api)
-    if app.config["ORDER_STATUSES_PUBLIC_DOCUMENT"]:
-        app.register_blueprint(document, name=f"{api.name}_docs", url_prefix=prefix)
-    else:
-        api.register_blueprint(document)
-    app.register_blueprint(api, url_prefix=prefix)
 
 
 def connect(app: Flask) -> None:

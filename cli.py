@@ -1,5 +1,6 @@
 """The commands: flask order-statuses ..."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
-from . import models, stock, writing
+from . import models, openapi, stock, writing
 from .auth import key_hash
 from .models import NOT_SET_UP, READER, Key, Store, User, db
 
@@ -89,6 +90,18 @@ def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
     with write_command():
         db.session.merge(Store(store_id=store_id, name=parse_name(name)))
+
+
+@commands.command("openapi")
+def document() -> None:
+    """Print the OpenAPI document of the API, of the one mounted first if of several."""
+    prefix, list_form = current_app.extensions["order_statuses_mount"]
+    server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", prefix.rstrip("/"))
+    try:
+        described = openapi.describe(list_form, server)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(described, ensure_ascii=False, indent=2))
 
 
 @contextmanager

@@ -36,7 +36,7 @@ ACCESS = [
     ("/stores/<store_id>/statuses", "GET", 200, 200, 401),
     ("/stores/<store_id>/statuses/<status_id>", "GET", 200, 200, 401),
     ("/stores/<store_id>/statuses/<status_id>", "PUT", 200, 200, 401),
-    ("/openapi.json", "GET", 200, 200, 401),
+    ("/openapi.json", "GET", 200, 200, 200),
     ("/", "GET", 404, 404, 401),
     ("/", "POST", 404, 404, 401),
     ("/<address>", "GET", 404, 404, 401),
