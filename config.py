@@ -111,7 +111,7 @@ SERVICE_SETTINGS = {
         "array", "array or envelope", one_of("array", "envelope")
     ),
     "ORDER_STATUSES_DOCS": Setting("yes", "yes or no", switch),
-    "ORDER_STATUSES_DEVELOPMENT_DOOR": Setting("no", "yes or no", switch),
+    "ORDER_STATUSES_LOCAL_ADMIN": Setting("no", "yes or no", switch),
     "ORDER_STATUSES_CONNECT_TIMEOUT": Setting(
         "2",
         "seconds, from 2 to 86400",
