@@ -5,7 +5,6 @@ import os
 import re
 import select
 from collections.abc import Iterable, Mapping
-from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -13,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import click
 from flask import Flask, Request, Response, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
@@ -26,8 +25,6 @@ from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-VERSION = text("SELECT version_num FROM order_statuses_version")
 
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
@@ -113,17 +110,17 @@ def live() -> Response:
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Answer if the database does, and has the tables of this version.
+    """Answer if the database does, and has all that this version needs.
 
-    :raise 503: it does not; the log says why
+    :raise 503: it has not; the log says what to do
     """
     try:
-        found = db.session.scalar(VERSION)
+        problem = cli.find_problem(db.session.connection())
     except SQLAlchemyError as error:
         raise not_ready(reason_of(error)) from error
-    if found != newest():
-        raise not_ready(f"the tables are at version {found}, not at {newest()}")
-    return as_json({"status": "ready"})
+    if problem:
+        raise not_ready(problem)
+    return as_json({"status": "ready", "version": config.__version__})
 
 
 @probes.after_request
@@ -135,14 +132,6 @@ def never_store(response: Response) -> Response:
 def not_ready(reason: object) -> ServiceUnavailable:
     logger.error("Not ready: %s", reason)
     return ServiceUnavailable("The service is not ready.", retry_after=5)
-
-
-@cache
-def newest() -> str | None:
-    """Return the version that *init* brings the tables to."""
-    from alembic.script import ScriptDirectory  # here, since only probes need it
-
-    return ScriptDirectory(str(cli.HERE / "migrations")).get_current_head()
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":

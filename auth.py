@@ -153,6 +153,11 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def key_id(key_hash: str) -> str:
+    """Return what an operator calls a key by."""
+    return key_hash[:8]
+
+
 def credentials(header: str) -> tuple[str, str]:
     """Return the e-mail, in lower case, and the key; empty ones if there are none.
 
