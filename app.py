@@ -6,8 +6,9 @@ import re
 import select
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import click
 from flask import Flask, Request, Response, request
@@ -26,6 +27,7 @@ from .responses import Resource, as_error, as_json
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
 ELSEWHERE_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
@@ -47,7 +49,8 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     mount(app, create_blueprint(list_form=list_form), "/api/2.0")
     mount(app, create_blueprint("order_statuses_unversioned", "envelope"), "/api")
     app.register_blueprint(probes)
-    app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
+    application = api_php(with_request_id(app.wsgi_app))
+    app.wsgi_app = application  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
         open_development_door(app)
     return app
@@ -132,6 +135,27 @@ def never_store(response: Response) -> Response:
 def not_ready(reason: object) -> ServiceUnavailable:
     logger.error("Not ready: %s", reason)
     return ServiceUnavailable("The service is not ready.", retry_after=5)
+
+
+def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
+    """Give each request an id, its own ``X-Request-ID`` or a new one, and tell it."""
+
+    def identified(
+        environ: "WSGIEnvironment", respond: "StartResponse"
+    ) -> Iterable[bytes]:
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
+        environ["order_statuses.request_id"] = request_id
+        # For a log: quoted, since what is decoded may be several lines.
+        path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
+        environ["order_statuses.path"] = path
+
+        def respond_with_id(status: str, headers: Any, *error: Any) -> Any:
+            return respond(status, [*headers, ("X-Request-ID", request_id)], *error)
+
+        return application(environ, respond_with_id)
+
+    return identified
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":

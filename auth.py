@@ -60,6 +60,7 @@ def identify_caller() -> None:
     if not isinstance(identified, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = identified
+    request.environ["order_statuses.caller"] = identified.name  # for access logs
 
 
 def check_allowed() -> None:
@@ -123,6 +124,7 @@ def identify_user() -> Caller:
     sent = key_hash(key)
     for _, stored, store_id in read(USER_AND_KEYS, {"email": email}):
         if hmac.compare_digest(sent, stored or ""):
+            request.environ["order_statuses.key"] = key_id(sent)
             return Caller(email, store_id)
     warn_without_users()
     raise NoCaller

@@ -27,8 +27,8 @@ SETTINGS = (
     "ORDER_STATUSES_LIST_FORM",
     "ORDER_STATUSES_REQUIRE_IF_MATCH",
 )
-# What HTTP itself gives an answer.
-HTTP_HEADERS = {"Content-Type", "Content-Length"}
+# What HTTP itself gives an answer, and the service to each of them.
+HTTP_HEADERS = {"Content-Type", "Content-Length", "X-Request-Id"}
 # Where the document has no such address or method.
 REFUSALS = {
     401: "Unauthorized",
