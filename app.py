@@ -9,16 +9,16 @@ import struct
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import click
 from flask import Flask, Request, Response, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
@@ -31,8 +31,7 @@ from .responses import Resource, as_error, as_json
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-VERSION = text("SELECT version_num FROM order_statuses_version")
-
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
 REFUSED_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
@@ -60,7 +59,8 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)
     app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
-    app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
+    application = api_php(with_request_id(app.wsgi_app))
+    app.wsgi_app = application  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
         add_local_admin(app)
     return app
@@ -113,17 +113,17 @@ def live() -> Response:
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Answer if the database does, and has the tables of this version.
+    """Answer if the database does, and has all that this version needs.
 
-    :raise 503: it does not; the log says why
+    :raise 503: it has not; the log says what to do
     """
     try:
-        found = db.session.scalar(VERSION)
+        problem = cli.find_problem(db.session.connection())
     except SQLAlchemyError as error:
         raise not_ready(reason_of(error)) from error
-    if found != newest():
-        raise not_ready(f"the tables are at version {found}, not at {newest()}")
-    return as_json({"status": "ready"})
+    if problem:
+        raise not_ready(problem)
+    return as_json({"status": "ready", "version": config.__version__})
 
 
 @probes.after_request
@@ -137,12 +137,25 @@ def not_ready(reason: object) -> ServiceUnavailable:
     return ServiceUnavailable("The service is not ready.", retry_after=5)
 
 
-@cache
-def newest() -> str | None:
-    """Return the version that *init* brings the tables to."""
-    from alembic.script import ScriptDirectory  # here, since only probes need it
+def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
+    """Give each request an id, its own ``X-Request-ID`` or a new one, and tell it."""
 
-    return ScriptDirectory(str(cli.HERE / "migrations")).get_current_head()
+    def identified(
+        environ: "WSGIEnvironment", respond: "StartResponse"
+    ) -> Iterable[bytes]:
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
+        environ["order_statuses.request_id"] = request_id
+        # For a log: quoted, since what is decoded may be several lines.
+        path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
+        environ["order_statuses.path"] = path
+
+        def respond_with_id(status: str, headers: Any, *error: Any) -> Any:
+            return respond(status, [*headers, ("X-Request-ID", request_id)], *error)
+
+        return application(environ, respond_with_id)
+
+    return identified
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":

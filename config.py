@@ -12,6 +12,8 @@ from flask import current_app
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+__version__ = "0.1.0"
+
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
 SWITCHES = {

@@ -24,8 +24,8 @@ SETTINGS = (
     "ORDER_STATUSES_LIST_FORM",
     "ORDER_STATUSES_REQUIRE_IF_MATCH",
 )
-# What HTTP itself gives an answer.
-HTTP_HEADERS = {"Content-Type", "Content-Length"}
+# What HTTP itself gives a response, and the service to each of them.
+HTTP_HEADERS = {"Content-Type", "Content-Length", "X-Request-Id"}
 # HEAD and OPTIONS are not listed: the description says that every address has them.
 ALWAYS = {"HEAD", "OPTIONS"}
 OPTIONS = {"headers": {"Allow": {"$ref": "#/components/headers/Allow"}}}
