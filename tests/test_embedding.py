@@ -261,7 +261,7 @@ def test_wheel_asks_for_what_the_blueprint_imports_and_no_more(wheel: Wheel) -> 
 
 def test_blueprint_and_service_require_the_same_versions() -> None:
     listed = (ROOT / "requirements.txt").read_text().splitlines()
-    of_service = {line.partition("#")[0].strip() for line in listed}
+    of_service = {line.partition("#")[0].strip() for line in listed} - {""}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     extras = {name: set(e) for name, e in project["optional-dependencies"].items()}
