@@ -107,15 +107,15 @@ def refuse_closed(connection: Any, *_: Any) -> None:
 
 @probes.get("/livez")
 def live() -> Response:
-    """Answer, whatever the database does: a restart would not help it."""
+    """Respond even if the database is away: a restart would not bring it back."""
     return as_json({"status": "live"})
 
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Answer if the database does, and has all that this version needs.
+    """Respond if the database does, and has all that this version needs.
 
-    :raise 503: it has not; the log says what to do
+    :raise 503: it does not; the log says what to do
     """
     try:
         problem = cli.find_problem(db.session.connection())

@@ -136,7 +136,7 @@ SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return how SQLAlchemy connects to the database of *settings*.
 
-    Nothing waits for ever, writers wait for each other, and what was answered
+    Nothing waits for ever, writers wait for each other, and a write that got a 2xx
     survives a crash.
     """
     url: URL = settings["DATABASE_URL"]
@@ -196,7 +196,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
     """Give *app_config* the *settings* it lacks, and parse each value in place.
 
-    :raise ValueError: naming the setting, for a value that makes no sense
+    :raise ValueError: naming the setting, for an invalid value
     """
     for name, setting in settings.items():
         value = app_config.get(name, setting.default)
