@@ -12,6 +12,8 @@ from flask import current_app
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+__version__ = "0.1.0"
+
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
 SWITCHES = {
@@ -110,8 +112,8 @@ SERVICE_SETTINGS = {
     "ORDER_STATUSES_LIST_FORM": Setting(
         "array", "array or envelope", one_of("array", "envelope")
     ),
-    "ORDER_STATUSES_PUBLIC_DOCUMENT": Setting("no", "yes or no", switch),
-    "ORDER_STATUSES_DEVELOPMENT_DOOR": Setting("no", "yes or no", switch),
+    "ORDER_STATUSES_DOCS": Setting("yes", "yes or no", switch),
+    "ORDER_STATUSES_LOCAL_ADMIN": Setting("no", "yes or no", switch),
     "ORDER_STATUSES_CONNECT_TIMEOUT": Setting(
         "2",
         "seconds, from 2 to 86400",

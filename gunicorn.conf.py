@@ -26,16 +26,34 @@ graceful_timeout = 30
 # inherit another's database connection.
 preload_app = False
 
-# One line a request, without the user's name, which a client could fill with lines;
-# the request line is as it was sent, undecoded.
+# One line a request. The user and the key are those that were authenticated, never what
+# a client claims; the request line is as it was sent, undecoded.
 accesslog = "-"
-access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
+access_log_format = (
+    "%(h)s %(t)s %({order_statuses.caller}e)s %({order_statuses.key}e)s "
+    '"%(r)s" %(s)s %(M)s ms %({x-request-id}o)s'
+)
 
-# What the service itself logs looks like what gunicorn does.
+# What the service itself logs looks like what gunicorn does, with the request's id.
 logging.basicConfig(
-    format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
+    format="[%(asctime)s] [%(process)d] [%(levelname)s] [%(request_id)s] %(message)s",
     datefmt="%Y-%m-%d %H:%M:%S %z",
 )
+logging.getLogger("order_statuses").setLevel(logging.INFO)  # a line for each write
+
+
+def complete(record):
+    """Add the id of the request to a *record*, and keep its message on one line."""
+    from flask import request  # here, since the master does not need it
+
+    environ = request.environ if request else {}
+    record.request_id = environ.get("order_statuses.request_id", "-")
+    record.msg, record.args = "\\n".join(record.getMessage().splitlines()), ()
+    return True
+
+
+for handler in logging.root.handlers:
+    handler.addFilter(complete)
 
 # Nothing here depends on what a proxy says of the client: no header is believed.
 forwarded_allow_ips = ""

@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import current_app, g
@@ -164,6 +165,8 @@ class Key(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey(User.user_id, ondelete="CASCADE"), index=True
     )
+    # None: the key is older than this column.
+    created_on: Mapped[date | None] = mapped_column(default=date.today)
 
 
 TOKEN = select(CatalogueLock.token)

@@ -70,5 +70,6 @@ def update_status(store_id: str, status_id: str) -> Response:
         send = host.prepare(
             host.status_updated, status, texts["lang_code"], store.store_id
         )
+    writing.log_write(status_id, writing.names(texts))
     send()
     return as_json({"status_id": status_id})

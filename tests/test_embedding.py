@@ -24,20 +24,19 @@ from .servers import ROOT, Server, running
 
 pytestmark = pytest.mark.slow
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## In a shop of your own\n")[2].partition("\n## ")[0]
+PAGE = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
 
 
-def readme(language: str) -> list[str]:
-    """Return the README's examples for shops in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+def examples(language: str) -> list[str]:
+    """Return the examples of docs/embedding.md in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-FRESH_APP, *ADDITIONS = readme("python")
+FRESH_APP, *ADDITIONS = examples("python")
 (FOR_ALEMBIC,) = (block for block in ADDITIONS if "target_metadata" in block)
-SET_UP, ASK, INSTALLED = readme("sh")
+SET_UP, ASK, INSTALLED = examples("sh")
 
-# A shop whose modules have the names of ours. The README's examples follow.
+# A shop whose modules have the names of ours. The examples of docs/embedding.md follow.
 SHOP = {
     "app.py": """
 import config
@@ -227,7 +226,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
         f"order_statuses/{name}"
         for name in {names.get(module, module) for module in modules}
         | migrations
-        | {"stock.json", "py.typed"}
+        | {"openapi.yaml", "stock.json", "py.typed"}
     }
 
 
@@ -265,9 +264,10 @@ def test_service_requires_the_same_versions_installed_and_in_a_checkout() -> Non
     listed = (ROOT / "requirements.txt").read_text().splitlines()
     in_checkout = {line.partition("#")[0].strip() for line in listed} - {""}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    installed = project["dependencies"] + project["optional-dependencies"]["server"]
+    extras = {name: set(e) for name, e in project["optional-dependencies"].items()}
 
-    assert set(installed) == in_checkout
+    assert set(project["dependencies"]) | extras["server"] == in_checkout
+    assert extras["docs"] < extras["server"]
 
 
 IMPORT_ALL = """
@@ -334,7 +334,7 @@ def test_service_runs_in_any_folder(wheel: Wheel, tmp_path: Path) -> None:
     assert (instance / "order_statuses.db").exists()
 
 
-# The README's fresh application.
+# The fresh application of docs/embedding.md.
 
 
 def test_example_is_short() -> None:
@@ -381,7 +381,7 @@ def serving_shop(python: str, folder: Path, **environment: str) -> Iterator[Serv
 
 
 class Shop(NamedTuple):
-    """A shop that has all that the README adds to one."""
+    """A shop that has all that docs/embedding.md adds to one."""
 
     python: str
     folder: Path
@@ -415,7 +415,7 @@ def closed_shop(
         (folder / name).write_text(text)
     added = [block for block in ADDITIONS if block != FOR_ALEMBIC]
     (folder / "app.py").write_text("\n\n".join([SHOP["app.py"], *added]))
-    (folder / "templates" / "order.html").write_text("".join(readme("html")))
+    (folder / "templates" / "order.html").write_text("".join(examples("html")))
     shutil.copy(ROOT / "migrations" / "script.py.mako", folder / "migrations")
     url = config.database_url(databases.create())
     environment = {"SHOP_DATABASE": url.render_as_string(hide_password=False)}
