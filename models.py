@@ -243,7 +243,9 @@ def not_initialised() -> ServiceUnavailable:
 def is_table_missing(error: SQLAlchemyError) -> bool:
     """Say whether the database lacks a table."""
     cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)
+    # psycopg's name for the code, and psycopg2's, which a shop may have.
+    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")}
+    return "42P01" in codes or "no such table" in str(cause)
 
 
 def reason_of(error: SQLAlchemyError) -> str:

@@ -599,7 +599,7 @@ def test_shop_reads_as_a_store(shop: Flask, visitor: FlaskClient) -> None:
 
 def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
     with shop.app_context():
-        db.session.get_one(Status, 2).params = {"color": "#000000"}
+        db.get_or_404(Status, 2).params = {"color": "#000000"}
 
         assert reading.list_statuses("O")[1].params == {"color": "#000000"}
 

@@ -326,6 +326,38 @@ def test_update_needs_something_to_update(
     assert read(client, f"{STATUSES}/2") == before
 
 
+def test_update_names_what_it_cannot_update(client: FlaskClient) -> None:
+    misplaced = {"color": "#ffffff", "status": "Z", "lang_code": "ru", "x" * 99: ""}
+
+    refused = client.put(f"{STATUSES}/2", json=misplaced)
+
+    assert refused.get_json()["errors"] == {
+        "_schema": [
+            "Nothing to update; send description, email_subj, email_header, "
+            "is_default or params. 'color' cannot be updated; send params.color. "
+            f"'status' cannot be updated. '{'x' * 64}' cannot be updated."
+        ]
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_each_wrong_param_is_named(client: FlaskClient, method: str) -> None:
+    params = {"color": "red", "inventory": "D", "note": [], "a b": "", "c": "x" * 256}
+    address = STATUSES if method == "POST" else f"{STATUSES}/2"
+
+    refused = client.open(
+        address, method=method, json={"description": "", "params": params}
+    )
+
+    assert refused.get_json()["errors"] == {
+        "description": ["Length must be between 1 and 255."],
+        "params.color": ["Must match #[0-9A-Fa-f]{6}."],
+        "params.note": ["Must be a string, not an object or a list."],
+        "params.a b": ["The name must be at most 64 of A-Z a-z 0-9 _ . and -."],
+        "params.c": ["Must be at most 255 characters long."],
+    }
+
+
 def test_empty_params_are_an_update_of_nothing(client: FlaskClient) -> None:
     before = read(client, f"{STATUSES}/2")
 

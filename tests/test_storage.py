@@ -71,7 +71,7 @@ def test_init_is_idempotent(empty_app: Flask) -> None:
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
         with transaction():
-            db.session.delete(db.session.get_one(Status, 3))
+            db.session.delete(db.get_or_404(Status, 3))
         before = list(db.session.scalars(select(Status.status_id)))
 
     assert init(empty_app).exit_code == 0
