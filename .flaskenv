@@ -1,4 +1,4 @@
-# For flask run on a developer's machine: serve wsgi.py, and let requests that come
-# from this very machine in without credentials.
+# For flask run on a developer's machine: serve wsgi.py, and need no credentials of
+# requests that come from this very machine.
 FLASK_APP=wsgi.py
-ORDER_STATUSES_DEVELOPMENT_DOOR=yes
+ORDER_STATUSES_LOCAL_ADMIN=yes

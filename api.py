@@ -1,7 +1,7 @@
 """The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from flask import Flask, Response, request
 from flask.blueprints import BlueprintSetupState
@@ -25,7 +25,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import PathConverter
 
-from . import auth, cli, config, models, statuses, stores
+from . import auth, cli, config, models, openapi, statuses, stores
 from .caching import Cache
 from .responses import Resource, as_error, from_validation, no_content
 
@@ -53,12 +53,12 @@ class AnyPath(PathConverter):
 
 
 def create_blueprint(
-    name: str = "order_statuses", list_form: str = "array"
+    name: str = "order_statuses", list_form: str = "array", docs: bool = False
 ) -> Resource:
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
-    or ``envelope``.
+    or ``envelope``; *docs* serves the OpenAPI document to everyone.
     """
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
@@ -77,6 +77,8 @@ def create_blueprint(
     bp.register_error_handler(Exception, leave_to_flask)
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
+    if docs:
+        bp.register_blueprint(openapi.create_docs_blueprint(list_form))
     for rule in ("/", f"/<{AnyPath.NAME}:path>"):
         bp.add_url_rule(rule, FALLBACK, fallback, methods=METHODS)
     return bp
@@ -100,17 +102,21 @@ def prepare(state: BlueprintSetupState) -> None:
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
     config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
+    mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)
+    state.app.extensions.setdefault("order_statuses_mount", mount)
     state.app.cli.add_command(cli.commands)
 
 
 def guard() -> None:
     """Refuse unknown callers everywhere, and others what they may not do.
 
-    Of the fallback they learn a 404 or a 405, which go first.
+    Of the fallback they learn a 404 or a 405, which go first. The document is public.
     """
-    auth.identify_caller()
+    if openapi.is_docs_request():
+        return
+    caller = auth.identify_caller()
     if not is_fallback(request.endpoint):
-        auth.check_allowed()
+        auth.check_allowed(caller)
 
 
 def is_fallback(endpoint: str | None) -> bool:

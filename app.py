@@ -1,12 +1,17 @@
-"""The standalone service: the blueprint's first host, and its development door."""
+"""The standalone service: the blueprint's first host, and its local administrator."""
 
 import json
 import logging
 import os
 import re
 import select
+import socket
+import struct
+import sys
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
@@ -21,7 +26,6 @@ from werkzeug.serving import is_running_from_reloader
 
 from . import auth, cli, config
 from .api import create_blueprint
-from .docs import create_docs_blueprint
 from .models import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
@@ -41,7 +45,10 @@ SET_PARAMETERS = """
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
-ELSEWHERE_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+REFUSED_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+# Where Linux lists the TCP connections of this machine, and whose they are.
+CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the second table
 
 probes = Resource("probes", __name__)
 logger = logging.getLogger(__name__)
@@ -56,25 +63,18 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     config.complete(app.config, config.SERVICE_SETTINGS)
     connect(app)
     app.register_error_handler(HTTPException, as_error)
+    docs = app.config["ORDER_STATUSES_DOCS"]
     list_form = app.config["ORDER_STATUSES_LIST_FORM"]
-    mount(app, create_blueprint(list_form=list_form), "/api/2.0")
-    mount(app, create_blueprint("order_statuses_unversioned", "envelope"), "/api")
+    versioned = create_blueprint(list_form=list_form, docs=docs)
+    app.register_blueprint(versioned, url_prefix="/api/2.0")
+    unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)
+    app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
     application = api_php(with_request_id(app.wsgi_app))
     app.wsgi_app = application  # type: ignore[method-assign, assignment]
-    if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
-        open_development_door(app)
+    if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
+        add_local_admin(app)
     return app
-
-
-def mount(app: Flask, api: Resource, prefix: str) -> None:
-    """Serve *api* and its document: to its callers, or to everyone if so set."""
-    document = create_docs_blueprint(api)
-    if app.config["ORDER_STATUSES_PUBLIC_DOCUMENT"]:
-        app.register_blueprint(document, name=f"{api.name}_docs", url_prefix=prefix)
-    else:
-        api.register_blueprint(document)
-    app.register_blueprint(api, url_prefix=prefix)
 
 
 def connect(app: Flask) -> None:
@@ -234,13 +234,13 @@ def is_flask_run() -> bool:
     return context is not None and context.info_name == "run"
 
 
-def open_development_door(app: Flask) -> None:
-    """Let developers in without credentials, to a database that is set up."""
-    app.config["ORDER_STATUSES_IDENTIFY"] = identify_developer
+def add_local_admin(app: Flask) -> None:
+    """Serve developers without credentials, from a database that is set up."""
+    app.config["ORDER_STATUSES_IDENTIFY"] = identify_local_admin
     if not is_running_from_reloader():
         click.echo(
-            "WARNING: the development door is open: requests from this machine need no "
-            "credentials. Never put a proxy in front of flask run.",
+            "WARNING: requests from this machine need no credentials. "
+            "Never put a proxy in front of flask run.",
             err=True,
         )
     with app.app_context():
@@ -248,28 +248,84 @@ def open_development_door(app: Flask) -> None:
             cli.initialise()
 
 
-def identify_developer() -> auth.Caller:
-    """Return an administrator if nothing hints at a caller from elsewhere."""
-    if may_use_door(request):
-        return auth.Caller("developer")
+def identify_local_admin() -> auth.Caller:
+    """Return the local administrator, or else the API user."""
+    if is_local_admin(request):
+        return auth.Caller("local administrator")
     return auth.identify_user()
 
 
-def may_use_door(request: Request) -> bool:
+def is_local_admin(request: Request) -> bool:
     """Say whether *request* is from this machine, unproxied and without credentials."""
     headers, environ = request.headers, request.environ
     return (
         is_loopback(request.remote_addr or "")
         and LOOPBACK_HOST.fullmatch(headers.get("Host", "")) is not None
         and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
-        and not any(name in headers for name in ELSEWHERE_HEADERS)
+        and not any(name in headers for name in REFUSED_HEADERS)
         and not any(name.startswith("HTTP_X_FORWARDED_") for name in environ)
         and not auth.is_foreign(request)
+        and is_own(environ.get("werkzeug.socket"))
     )
 
 
 def is_loopback(address: str) -> bool:
     try:
-        return ip_address(address).is_loopback
+        return unmapped(address).is_loopback
     except ValueError:  # a Unix socket has none
         return False
+
+
+def unmapped(address: str) -> IPv4Address | IPv6Address:
+    """Parse *address*; the IPv4 address that an IPv6 one stands for, if it does.
+
+    >>> unmapped("::ffff:127.0.0.1")
+    IPv4Address('127.0.0.1')
+    """
+    parsed = ip_address(address)
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def is_own(connection: socket.socket | None) -> bool:
+    """Say whether the peer of *connection* belongs to the user that runs the service.
+
+    A plain proxy_pass of nginx cannot be told from a local request by anything else.
+    Systems that do not tell leave it to the other rules.
+    """
+    if sys.platform != "linux":
+        return True
+    if connection is None:
+        return False
+    for table in CONNECTIONS:
+        with suppress(OSError), table.open() as rows:  # or the peer is gone
+            user = owner(rows, connection.getpeername(), connection.getsockname())
+            if user == os.geteuid():
+                return True
+    return False
+
+
+def owner(
+    rows: Iterable[str], peer: tuple[Any, ...], own: tuple[Any, ...]
+) -> int | None:
+    """Return the user of the socket that connects *peer* to *own*, if there is one.
+
+    A socket that its process has closed has inode 0, and belongs to nobody.
+    """
+    ends = [in_table(peer), in_table(own)]
+    for row in rows:
+        fields = row.split()
+        found = [end.removeprefix(MAPPED) for end in fields[1:3]]
+        if found == ends and fields[9] != "0":
+            return int(fields[7])
+    return None
+
+
+def in_table(address: tuple[Any, ...]) -> str:
+    """Return the *address* of a socket as the rows have it.
+
+    >>> in_table(("::ffff:127.0.0.1", 5000, 0, 0))
+    '0100007F:1388'
+    """
+    host, port = address[:2]
+    words = struct.iter_unpack("=I", unmapped(host).packed)
+    return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"

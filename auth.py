@@ -47,28 +47,28 @@ def caller() -> Caller:
     return identified
 
 
-def identify_caller() -> None:
+def identify_caller() -> Caller:
     """Find out who is calling.
 
     :raise 401: the caller is unknown
     """
     g.order_statuses_tokens = set()  # a host's requests may share g
-    identify = current_app.config["ORDER_STATUSES_IDENTIFY"] or identify_user
-    identified = current_app.ensure_sync(identify)()
+    identify = current_app.config["ORDER_STATUSES_IDENTIFY"]
+    identified = current_app.ensure_sync(identify)() if identify else identify_user()
     if identified is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
     if not isinstance(identified, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = identified
     request.environ["order_statuses.caller"] = identified.name  # for access logs
+    return identified
 
 
-def check_allowed() -> None:
+def check_allowed(who: Caller) -> None:
     """Refuse what the caller may not do, and what a browser was tricked into.
 
     :raise 403: it is either
     """
-    who = caller()
     if request.method not in SAFE_METHODS and is_foreign(request):
         raise Forbidden("Another site sent this request.")
     store_id = (request.view_args or {}).get("store_id")

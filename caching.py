@@ -19,10 +19,11 @@ from .auth import caller
 View = Callable[..., Response]
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-CONDITIONS = {"If-Match": "HTTP_IF_MATCH", "If-None-Match": "HTTP_IF_NONE_MATCH"}
+CONDITIONS = {"HTTP_IF_MATCH": "If-Match", "HTTP_IF_NONE_MATCH": "If-None-Match"}
 # RFC 9110 §8.8.3; a list may have empty elements (§5.6.1).
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 TAGS = re.compile(rf"[ \t]*\*[ \t]*|[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
+ADDRESS = ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
 CHANGED = "It is not what you have seen; GET it again."
 
 
@@ -32,6 +33,10 @@ class Entry(NamedTuple):
     body: bytes
     headers: list[tuple[str, str]]
     etag: str
+
+    def as_response(self, status: int = 200) -> Response:
+        # In a list, since Response would set the Content-Length of bytes twice.
+        return Response([self.body], status, self.headers)
 
 
 def size_of(entry: Entry) -> int:
@@ -77,7 +82,9 @@ def cached(view: View) -> View:
         if entry is None:
             entry = make_entry(view(**ids))
             cache.store(cache_key(), entry)
-        return conditional(entry)
+        if CONDITIONS.keys() & request.environ.keys():
+            return conditional(entry)
+        return entry.as_response()
 
     return cached_view
 
@@ -95,13 +102,13 @@ def cache_key() -> Hashable:
     then stored under both, which no request asks for.
     """
     environ = request.environ
-    address = [environ.get(k) for k in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")]
+    address = "\n".join(environ.get(name, "") for name in ADDRESS)
     return (
         frozenset(g.order_statuses_tokens),
         models.engine(),  # databases that are copies have the same token
         caller().store_id,
         request.endpoint,
-        digest(repr(address).encode()),
+        digest(address.encode()),
     )
 
 
@@ -110,14 +117,11 @@ def conditional(entry: Entry) -> Response:
 
     :raise 412: it is not what the client expects
     """
-    response = Response(entry.body, headers=entry.headers)
     if is_well_formed("If-Match") and entry.etag not in request.if_match:
         raise PreconditionFailed(CHANGED)
-    if is_well_formed("If-None-Match") and request.if_none_match.contains_weak(
-        entry.etag
-    ):
-        response.status_code = 304
-    return response
+    known = is_well_formed("If-None-Match") and request.if_none_match
+    is_known = known and known.contains_weak(entry.etag)
+    return entry.as_response(304 if is_known else 200)
 
 
 def check_preconditions(view: View, **ids: str) -> None:
@@ -130,7 +134,7 @@ def check_preconditions(view: View, **ids: str) -> None:
     :raise 400: a condition is malformed
     :raise 412: the resource is not what the client has seen
     """
-    sent = [name for name, key in CONDITIONS.items() if key in request.environ]
+    sent = [name for key, name in CONDITIONS.items() if key in request.environ]
     required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
     if required and request.method != "POST" and "If-Match" not in sent:
         raise PreconditionRequired("Send If-Match with the ETag that a GET gives.")
@@ -147,7 +151,7 @@ def check_preconditions(view: View, **ids: str) -> None:
 
 def is_well_formed(name: str) -> bool:
     """Say whether the condition *name* was sent as a list of quoted tags or ``*``."""
-    return TAGS.fullmatch(request.environ.get(CONDITIONS[name], "")) is not None
+    return TAGS.fullmatch(request.headers.get(name, "")) is not None
 
 
 def etag_of(response: Response) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
-from . import host, models, stock, writing
+from . import host, models, openapi, stock, writing
 from .auth import key_hash, key_id
 from .config import __version__
 from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
@@ -169,23 +169,28 @@ def add_store(store_id: int, name: str) -> None:
 
 @commands.command()
 @click.argument("store_id", metavar="ID", type=STORE_ID)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def remove_store(store_id: int, yes: bool) -> None:
+def remove_store(store_id: int) -> None:
     """Remove a storefront, its texts, the users bound to it and their keys."""
-    with click_errors():
+    with write_command():
         name = get_store(store_id).name
         texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
         bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
-        parts = f"{db.session.scalar(texts)} texts, users: {', '.join(bound) or 'none'}"
-        db.session.rollback()  # nobody waits for the operator
-    click.echo(f"What goes with store {store_id}, {name!r}: {parts}.", err=True)
-    if not yes:
-        click.confirm("Remove it?", abort=True, err=True)
-    with write_command():
-        others = db.session.scalars(
-            select(Store.store_id).where(Store.store_id != store_id)
-        )
-        host.remove_stores_but(others.all())
+        parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
+        click.echo(f"Removing store {store_id}, {name!r}, with {parts}.", err=True)
+        others = select(Store.store_id).where(Store.store_id != store_id)
+        host.remove_stores_but(db.session.scalars(others).all())
+
+
+@commands.command("openapi")
+def document() -> None:
+    """Print the OpenAPI document of the API, of the one mounted first if of several."""
+    prefix, list_form = current_app.extensions["order_statuses_mount"]
+    server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", prefix.rstrip("/"))
+    try:
+        described = openapi.describe(list_form, server)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(described, ensure_ascii=False, indent=2))
 
 
 @contextmanager

@@ -112,8 +112,8 @@ SERVICE_SETTINGS = {
     "ORDER_STATUSES_LIST_FORM": Setting(
         "array", "array or envelope", one_of("array", "envelope")
     ),
-    "ORDER_STATUSES_PUBLIC_DOCUMENT": Setting("no", "yes or no", switch),
-    "ORDER_STATUSES_DEVELOPMENT_DOOR": Setting("no", "yes or no", switch),
+    "ORDER_STATUSES_DOCS": Setting("yes", "yes or no", switch),
+    "ORDER_STATUSES_LOCAL_ADMIN": Setting("no", "yes or no", switch),
     "ORDER_STATUSES_CONNECT_TIMEOUT": Setting(
         "2",
         "seconds, from 2 to 86400",

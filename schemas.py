@@ -176,11 +176,7 @@ class StoreTextsSchema(RequestSchema):
             )
 
 
-class Query(RequestSchema):
-    """What may follow an address."""
-
-
-class WriteQuery(Query):
+class WriteQuery(RequestSchema):
     """The query of an update: the language of texts whose body names none."""
 
     lang_code = fields.String(
@@ -188,13 +184,13 @@ class WriteQuery(Query):
     )
 
 
-class StatusQuery(Query):
+class StatusQuery(RequestSchema):
     """The query of one status; an unknown language is the default one."""
 
     lang_code = fields.String(load_default=lambda: config.languages()[0])
 
 
-class PageQuery(Query):
+class PageQuery(RequestSchema):
     """The query of a list; 0 *items_per_page* are all."""
 
     page = fields.Integer(

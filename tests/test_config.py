@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
         ("ORDER_STATUSES_TYPES", "o"),
         ("ORDER_STATUSES_TYPES", "OG"),
         ("ORDER_STATUSES_LIST_FORM", "list"),
-        ("ORDER_STATUSES_DEVELOPMENT_DOOR", "maybe"),
+        ("ORDER_STATUSES_LOCAL_ADMIN", "maybe"),
         ("ORDER_STATUSES_TYPES", 5),
         ("ORDER_STATUSES_LANGUAGES", "en-" + "x" * 8 + "-12345678" * 3),
         ("ORDER_STATUSES_LOCK_TIMEOUT", "3000000"),
