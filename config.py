@@ -128,8 +128,6 @@ SERVICE_SETTINGS = {
     ),
 }
 
-# Writers that have waited for the lock see what the others have written.
-READ_COMMITTED = "-c default_transaction_isolation=read\\ committed"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -154,21 +152,24 @@ def sqlite_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = {
+    return {
+        "connect_args": {
+            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
+            "keepalives_idle": 30,  # routers forget connections that are silent
+        }
+    }
+
+
+def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of PostgreSQL that a transaction of the service has."""
+    return {
         "synchronous_commit": "on",
         "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
         "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
         # Longer than gunicorn lets a request take.
         "idle_in_transaction_session_timeout": "60s",
-    }
-    ours = [f"-c {name}={value}" for name, value in parameters.items()]
-    theirs = settings["DATABASE_URL"].query.get("options", "")
-    return {
-        "connect_args": {
-            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
-            "keepalives_idle": 30,  # routers forget connections that are silent
-            "options": " ".join([*ours, theirs, READ_COMMITTED]),
-        }
+        # Writers that have waited for the lock see what the others have written.
+        "default_transaction_isolation": "read committed",
     }
 
 
