@@ -234,6 +234,20 @@ def test_shop_keeps_its_own_error_pages(shop: Flask, visitor: FlaskClient) -> No
 
 
 @on_sqlite
+def test_wrong_method_below_a_shared_prefix_names_each_method_once(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.add_url_rule("/api/2.0/orders", view_func=lambda: "x", methods=["GET", "POST"])
+    refused = visitor.patch("/api/2.0/orders")
+
+    assert visitor.post("/api/2.0/orders").text == "x"
+    assert (refused.status_code, refused.get_json()["message"]) == (
+        405,
+        "Method Not Allowed: Use one of GET, HEAD, POST, OPTIONS.",
+    )
+
+
+@on_sqlite
 def test_mounts_have_their_own_list_form(shop: Flask, visitor: FlaskClient) -> None:
     envelopes = create_blueprint("envelopes", list_form="envelope")
     shop.register_blueprint(envelopes, url_prefix="/envelopes")

@@ -118,8 +118,7 @@ CHECKS: dict[Any, Callable[[Any], Json]] = {
     schemas.known_type: lambda _: {"enum": list(config.types())},
     schemas.one_line: lambda _: {"pattern": ONE_LINE},
     schemas.trim: lambda _: {"pattern": NOT_BLANK},
-    schemas.params_as_text: lambda _: {},
-    schemas.check_params: lambda _: params(),
+    schemas.params_as_text: lambda _: params(),
     schemas.yes_no: lambda _: {},
 }
 ONE_LINE = r"^[^\n\v\f\r\x1c-\x1e\x85\u2028\u2029]*$"
