@@ -156,6 +156,7 @@ def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
+            "client_encoding": "utf8",  # whatever the role or the database sets
         }
     }
 

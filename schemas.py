@@ -74,8 +74,8 @@ def yes_no(value: Any) -> Any:
 
 def digits(value: Any) -> Any:
     """Refuse numbers that int() would take but a database or a reader would not."""
-    if not re.fullmatch("[0-9]{1,18}", value):
-        raise ValidationError("Must be a number of at most 18 digits.")
+    if not re.fullmatch("-?[0-9]{1,18}", value):
+        raise ValidationError("Must be a whole number of at most 18 digits.")
     return value
 
 
