@@ -1,5 +1,6 @@
 """The standalone service: the blueprint's first host, and its local administrator."""
 
+import json
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from urllib.parse import quote, unquote_to_bytes
 import click
 from flask import Flask, Request, Response, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
@@ -30,6 +31,16 @@ from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+POOLER = "order_statuses_pooler"
+# In a connection of our own alone, and not what the URL's options set; but writers must
+# see what others have written.
+SET_PARAMETERS = """
+    SELECT set_config(name, ours.value, false)
+    FROM pg_settings JOIN json_each_text(%s::json) AS ours (name, value) USING (name)
+    WHERE pg_backend_pid() = %s
+    AND (source <> 'client' OR name = 'default_transaction_isolation')
+"""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -84,6 +95,7 @@ def connect(app: Flask) -> None:
             reader = db.engine
         else:
             event.listen(db.engine, "checkout", refuse_closed)
+            set_parameters(config.postgresql_parameters(app.config))
             # One statement needs no BEGIN, which is a round trip.
             reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
         app.extensions[READER] = reader
@@ -111,6 +123,33 @@ def set_pragmas(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def set_parameters(parameters: Mapping[str, str]) -> None:
+    """Set the *parameters* of each connection, or of each session's transaction.
+
+    Behind a pooler such as PgBouncer a connection is another client's after the
+    transaction: nothing may stay on it, prepared statements neither.
+    """
+    local = [f"SET LOCAL {name} = '{value}'" for name, value in parameters.items()]
+    # The first must come before any query.
+    locally = "; ".join(["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", *local])
+
+    def set_in_connection(connection: Any, record: Any) -> None:
+        autocommit, connection.autocommit = connection.autocommit, True
+        arguments = [json.dumps(parameters), connection.info.backend_pid]
+        found = connection.execute(SET_PARAMETERS, arguments)
+        connection.autocommit = autocommit
+        record.info[POOLER] = not found.rowcount
+        if not found.rowcount:
+            connection.prepare_threshold = None
+
+    def set_in_transaction(_session: Any, _: Any, connection: Connection) -> None:
+        if connection.info[POOLER]:
+            connection.exec_driver_sql(locally)
+
+    event.listen(db.engine, "connect", set_in_connection)
+    event.listen(db.session, "after_begin", set_in_transaction)
+
+
 def refuse_closed(connection: Any, *_: Any) -> None:
     """Have the pool replace a *connection* that the server closed meanwhile.
 
@@ -125,15 +164,15 @@ def refuse_closed(connection: Any, *_: Any) -> None:
 
 @probes.get("/livez")
 def live() -> Response:
-    """Answer, whatever the database does: a restart would not help it."""
+    """Respond even if the database is away: a restart would not bring it back."""
     return as_json({"status": "live"})
 
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Answer if the database does, and has all that this version needs.
+    """Respond if the database does, and has all that this version needs.
 
-    :raise 503: it has not; the log says what to do
+    :raise 503: it does not; the log says what to do
     """
     try:
         problem = cli.find_problem(db.session.connection())

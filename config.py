@@ -136,15 +136,13 @@ SERVICE_SETTINGS = {
     ),
 }
 
-# Writers that have waited for the lock see what the others have written.
-READ_COMMITTED = "-c default_transaction_isolation=read\\ committed"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return how SQLAlchemy connects to the database of *settings*.
 
-    Nothing waits for ever, writers wait for each other, and what was answered
+    Nothing waits for ever, writers wait for each other, and a write that got a 2xx
     survives a crash.
     """
     url: URL = settings["DATABASE_URL"]
@@ -162,21 +160,24 @@ def sqlite_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = {
+    return {
+        "connect_args": {
+            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
+            "keepalives_idle": 30,  # routers forget connections that are silent
+        }
+    }
+
+
+def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of PostgreSQL that a transaction of the service has."""
+    return {
         "synchronous_commit": "on",
         "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
         "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
         # Longer than gunicorn lets a request take.
         "idle_in_transaction_session_timeout": "60s",
-    }
-    ours = [f"-c {name}={value}" for name, value in parameters.items()]
-    theirs = settings["DATABASE_URL"].query.get("options", "")
-    return {
-        "connect_args": {
-            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
-            "keepalives_idle": 30,  # routers forget connections that are silent
-            "options": " ".join([*ours, theirs, READ_COMMITTED]),
-        }
+        # Writers that have waited for the lock see what the others have written.
+        "default_transaction_isolation": "read committed",
     }
 
 
@@ -220,7 +221,7 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
 def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
     """Give *app_config* the *settings* it lacks, and parse each value in place.
 
-    :raise ValueError: naming the setting, for a value that makes no sense
+    :raise ValueError: naming the setting, for an invalid value
     """
     for name, setting in settings.items():
         value = app_config.get(name, setting.default)

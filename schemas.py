@@ -9,6 +9,7 @@ from marshmallow import (
     Schema,
     ValidationError,
     fields,
+    pre_load,
     validate,
     validates_schema,
 )
@@ -218,6 +219,15 @@ class PageQuery(RequestSchema):
 
 
 class StatusesQuery(PageQuery, StatusQuery):
-    """The query of a list of statuses."""
+    """The query of a list of statuses; *status* is letters with commas between them."""
 
     type = fields.String(load_default=lambda: config.types()[0])
+    status = fields.String()
+    params = fields.Dict(values=fields.String())
+
+    @pre_load
+    def nest_params(self, query: Mapping[str, str], **_: Any) -> dict[str, Any]:
+        """Put each ``params[name]`` below *params*, which alone means nothing."""
+        names = {name: re.fullmatch(r"params\[(.*)\]", name, re.S) for name in query}
+        params = {found[1]: query[name] for name, found in names.items() if found}
+        return {**query, "params": params}

@@ -50,7 +50,9 @@ def describe(client: FlaskClient, description: str) -> None:
     assert changed.status_code == 200
 
 
-@pytest.mark.parametrize("address", READS)
+@pytest.mark.parametrize(
+    "address", [*READS, "/api/2.0/statuses?status=P&params[repay]=N"]
+)
 def test_warm_read_is_one_statement(
     app: Flask, client: FlaskClient, address: str
 ) -> None:

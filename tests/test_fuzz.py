@@ -79,7 +79,17 @@ addresses = st.one_of(
 )
 queries = latin | st.lists(
     st.tuples(
-        st.sampled_from(["page", "items_per_page", "type", "lang_code", "_d"]),
+        st.sampled_from(
+            [
+                "page",
+                "items_per_page",
+                "type",
+                "status",
+                "params[color]",
+                "lang_code",
+                "_d",
+            ]
+        ),
         known | header,
     ),
     max_size=3,

@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
@@ -17,7 +19,20 @@ from flask import Blueprint, Flask, Response, render_template_string
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
-from sqlalchemy import ForeignKey, event, func, inspect, select, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    MetaData,
+    String,
+    Table,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
@@ -35,6 +50,7 @@ from order_statuses.models import (
     StoreText,
     User,
     new_token,
+    renew_token,
 )
 
 from .conftest import ADMINISTRATOR, KEY, basic
@@ -44,6 +60,7 @@ OWNER = Caller("the shop's owner")
 STATUSES = "/api/2.0/statuses"
 # What has nothing to do with the database runs on one.
 on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 
 
 class ShopBase(DeclarativeBase):
@@ -93,7 +110,8 @@ def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
     mount(shop)
     yield shop
     with shop.app_context():
-        db.engine.dispose()
+        for engine in db.engines.values():
+            engine.dispose()
 
 
 @pytest.fixture
@@ -777,3 +795,52 @@ def test_reading_neither_commits_nor_rolls_back(
     visitor.get(f"{STATUSES}/999")
 
     assert count_all_orders(shop) == 2
+
+
+@on_postgresql
+def test_write_does_not_start_again_at_the_cost_of_another_database(
+    database: str, tmp_path: Path
+) -> None:
+    log = Table("log", MetaData(), Column("name", String))
+    settings = {
+        "SQLALCHEMY_ENGINE_OPTIONS": {"isolation_level": "REPEATABLE READ"},
+        "SQLALCHEMY_BINDS": {"log": f"sqlite:///{tmp_path / 'log.db'}"},
+    }
+
+    def note() -> None:
+        other = {"bind": db.engines["log"]}
+        db.session.execute(insert(log).values(name="x"), bind_arguments=other)
+        db.session.scalar(select(CatalogueLock.token))
+        with db.engine.begin() as another_writer:
+            renew_token(another_writer)
+
+    with open_shop(database, **settings) as shop:
+        with shop.app_context():
+            log.create(db.engines["log"])
+        shop.before_request(note)
+        written = shop.test_client().put(f"{STATUSES}/2", json={"description": "x"})
+
+        assert written.status_code == 503
+
+
+@on_postgresql
+def test_write_that_a_migration_of_the_shop_stops_starts_again(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    @shop.before_request
+    def read_order() -> None:
+        db.session.scalar(select(Order.order_id))
+
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor() as threads, shop.app_context():
+        with db.engine.begin() as migration:
+            renew_token(migration)
+            change = {"description": "x"}
+            written = threads.submit(visitor.put, f"{STATUSES}/2", json=change)
+            while not migration.scalar(waiting):
+                time.sleep(0.01)
+            # The writer, which waits for this migration, has read this table.
+            migration.execute(text("SET LOCAL deadlock_timeout = '1min'"))
+            migration.execute(text('LOCK TABLE "order"'))
+
+        assert written.result(30).status_code == 200

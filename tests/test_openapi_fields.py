@@ -131,6 +131,8 @@ def described(field: fields.Field[Any]) -> Json:
     :raise KeyError: it has a check that is not in CHECKS, and so in no document
     """
     schema: Json = {"type": TYPES[type(field)]}
+    if isinstance(field, fields.Dict) and field.value_field:
+        schema["additionalProperties"] = described(field.value_field)
     for check in (*field.pre_load, *field.validators):
         is_ours = inspect.isfunction(check)
         schema |= CHECKS[check if is_ours else type(check)](check)
