@@ -334,6 +334,23 @@ def test_service_runs_in_any_folder(wheel: Wheel, tmp_path: Path) -> None:
     assert (instance / "order_statuses.db").exists()
 
 
+def test_service_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
+    clone(tmp_path / "source")
+    (tmp_path / "source" / "instance").write_text("a file, not a folder")
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", "init"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path / "source",
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("DATABASE_URL must be a file in a folder that can")
+    assert ended.stderr.count("\n") == 1
+
+
 # The fresh application of docs/embedding.md.
 
 

@@ -89,15 +89,25 @@ class Label(ShopBase):
 db = SQLAlchemy(model_class=ShopBase)
 
 
-@contextmanager
-def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
-    """Open a shop whose every visitor is its owner, and close its connections."""
+def build_shop(url: str = "sqlite://", **settings: Any) -> Flask:
+    """Make a shop whose every visitor is its owner, without the API."""
     shop = Flask("shop")
     shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(url)
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
     shop.config.update(settings)
     db.init_app(shop)
+    return shop
+
+
+def mount(shop: Flask) -> None:
     shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+
+
+@contextmanager
+def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
+    """Open a shop that has mounted the API, and close its connections."""
+    shop = build_shop(url, **settings)
+    mount(shop)
     yield shop
     with shop.app_context():
         for engine in db.engines.values():
@@ -213,12 +223,14 @@ def test_shops_own_answer_is_left_alone(shop: Flask) -> None:
 
 
 def test_shop_keeps_its_settings() -> None:
-    shop = Flask("shop")
+    shop = build_shop()
     before = dict(shop.config)
-    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    mount(shop)
     after = dict(shop.config)
 
-    assert {k: after[k] for k in after if not k.startswith("ORDER_STATUSES_")} == before
+    assert {k: v for k, v in after.items() if k not in config.SETTINGS} == {
+        k: v for k, v in before.items() if k not in config.SETTINGS
+    }
 
 
 @on_sqlite
@@ -271,11 +283,54 @@ def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> Non
 
 @pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_IN_USE"])
 def test_what_the_shop_answers_with_is_a_callable(name: str) -> None:
-    shop = Flask("shop")
-    shop.config[name] = "shop.views.function"
-
     with pytest.raises(ValueError, match=name):
-        shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+        mount(build_shop(**{name: "shop.views.function"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ORDER_STATUSES_LANGAUGES", "is ORDER_STATUSES_LANGUAGES meant?"),
+        ("ORDER_STATUSES_LIST_FORM", "it is one of the standalone service."),
+    ],
+)
+def test_unknown_setting_stops_the_mount(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is no setting here; ") as stopped:
+        mount(build_shop(**{name: "x"}))
+
+    assert str(stopped.value).endswith(hint)
+
+
+@pytest.mark.parametrize("settings", [{}, {"SQLALCHEMY_BINDS": {"x": "sqlite://"}}])
+def test_mount_needs_a_default_database(settings: dict[str, Any]) -> None:
+    shop = Flask("shop")
+    shop.config.update(settings)
+    if settings:
+        SQLAlchemy(shop)
+
+    with pytest.raises(ValueError, match=r"call db.init_app\(app\) before the mount"):
+        mount(shop)
+
+
+def test_mount_needs_a_default_engine_of_flask_sqlalchemy_lite() -> None:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_ENGINES"] = {"x": "sqlite://"}
+    flask_sqlalchemy_lite.SQLAlchemy(require_default_engine=False).init_app(shop)
+
+    with pytest.raises(ValueError, match="the default database"):
+        mount(shop)
+
+
+def test_csrf_exemption_comes_after_the_mounts() -> None:
+    shop = build_shop()
+    csrf = CSRFProtect()
+    with pytest.raises(ValueError, match="after the API is mounted"):
+        exempt_from_csrf(shop, csrf)
+
+    mount(shop)
+    exempt_from_csrf(shop, csrf)
+    with pytest.raises(ValueError, match="before exempt_from_csrf"):
+        shop.register_blueprint(create_blueprint("another"), url_prefix="/another")
 
 
 def test_applications_share_nothing(tmp_path: Path) -> None:
