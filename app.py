@@ -1,37 +1,56 @@
-"""The standalone service: the blueprint's first host, and its development door."""
+"""The standalone service: the blueprint's first host, and its local administrator."""
 
+import json
 import logging
 import os
 import re
 import select
+import socket
+import struct
+import sys
 from collections.abc import Iterable, Mapping
-from functools import cache
-from ipaddress import ip_address
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import click
 from flask import Flask, Request, Response, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
 
 from . import auth, cli, config
 from .api import create_blueprint
-from .docs import create_docs_blueprint
 from .models import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-VERSION = text("SELECT version_num FROM order_statuses_version")
+POOLER = "order_statuses_pooler"
+# In a connection of our own alone, and not what the URL's options set; but writers must
+# see what others have written.
+SET_PARAMETERS = """
+    SELECT set_config(name, ours.value, false)
+    FROM pg_settings JOIN json_each_text(%s::json) AS ours (name, value) USING (name)
+    WHERE pg_backend_pid() = %s
+    AND (source <> 'client' OR name = 'default_transaction_isolation')
+"""
 
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
-ELSEWHERE_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+REFUSED_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+# Where Linux lists the TCP connections of this machine, and whose they are.
+CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the second table
+
+NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
 
 probes = Resource("probes", __name__)
 logger = logging.getLogger(__name__)
@@ -46,24 +65,18 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     config.complete(app.config, config.SERVICE_SETTINGS)
     connect(app)
     app.register_error_handler(HTTPException, as_error)
+    docs = app.config["ORDER_STATUSES_DOCS"]
     list_form = app.config["ORDER_STATUSES_LIST_FORM"]
-    mount(app, create_blueprint(list_form=list_form), "/api/2.0")
-    mount(app, create_blueprint("order_statuses_unversioned", "envelope"), "/api")
+    versioned = create_blueprint(list_form=list_form, docs=docs)
+    app.register_blueprint(versioned, url_prefix="/api/2.0")
+    unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)
+    app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
-    app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
-    if app.config["ORDER_STATUSES_DEVELOPMENT_DOOR"] and is_flask_run():
-        open_development_door(app)
+    application = api_php(with_request_id(app.wsgi_app))
+    app.wsgi_app = application  # type: ignore[method-assign, assignment]
+    if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
+        add_local_admin(app)
     return app
-
-
-def mount(app: Flask, api: Resource, prefix: str) -> None:
-    """Serve *api* and its document: to its callers, or to everyone if so set."""
-    document = create_docs_blueprint(api)
-    if app.config["ORDER_STATUSES_PUBLIC_DOCUMENT"]:
-        app.register_blueprint(document, name=f"{api.name}_docs", url_prefix=prefix)
-    else:
-        api.register_blueprint(document)
-    app.register_blueprint(api, url_prefix=prefix)
 
 
 def connect(app: Flask) -> None:
@@ -71,13 +84,18 @@ def connect(app: Flask) -> None:
     url = app.config["DATABASE_URL"]
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = config.engine_options(app.config)
-    SQLAlchemy(app)
+    try:
+        SQLAlchemy(app)
+    except OSError as error:  # the instance folder cannot be made
+        raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
         if is_embedded(app):
+            check_writable(db.engine.url.database)
             event.listen(db.engine, "connect", set_pragmas)
             reader = db.engine
         else:
             event.listen(db.engine, "checkout", refuse_closed)
+            set_parameters(config.postgresql_parameters(app.config))
             # One statement needs no BEGIN, which is a round trip.
             reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
         app.extensions[READER] = reader
@@ -88,9 +106,48 @@ def is_embedded(app: Flask) -> bool:
     return backend == "sqlite"
 
 
+def check_writable(file: str | None) -> None:
+    """Refuse an SQLite *file* in a folder where SQLite cannot write.
+
+    :raise ValueError: it is in one
+    """
+    if not file or file.startswith("file:"):
+        return
+    folder = os.path.dirname(file)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise config.SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
+
+
 def set_pragmas(connection: Any, _: Any) -> None:
     for pragma in config.SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def set_parameters(parameters: Mapping[str, str]) -> None:
+    """Set the *parameters* of each connection, or of each session's transaction.
+
+    Behind a pooler such as PgBouncer a connection is another client's after the
+    transaction: nothing may stay on it, prepared statements neither.
+    """
+    local = [f"SET LOCAL {name} = '{value}'" for name, value in parameters.items()]
+    # The first must come before any query.
+    locally = "; ".join(["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", *local])
+
+    def set_in_connection(connection: Any, record: Any) -> None:
+        autocommit, connection.autocommit = connection.autocommit, True
+        arguments = [json.dumps(parameters), connection.info.backend_pid]
+        found = connection.execute(SET_PARAMETERS, arguments)
+        connection.autocommit = autocommit
+        record.info[POOLER] = not found.rowcount
+        if not found.rowcount:
+            connection.prepare_threshold = None
+
+    def set_in_transaction(_session: Any, _: Any, connection: Connection) -> None:
+        if connection.info[POOLER]:
+            connection.exec_driver_sql(locally)
+
+    event.listen(db.engine, "connect", set_in_connection)
+    event.listen(db.session, "after_begin", set_in_transaction)
 
 
 def refuse_closed(connection: Any, *_: Any) -> None:
@@ -107,23 +164,23 @@ def refuse_closed(connection: Any, *_: Any) -> None:
 
 @probes.get("/livez")
 def live() -> Response:
-    """Answer, whatever the database does: a restart would not help it."""
+    """Respond even if the database is away: a restart would not bring it back."""
     return as_json({"status": "live"})
 
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Answer if the database does, and has the tables of this version.
+    """Respond if the database does, and has all that this version needs.
 
-    :raise 503: it does not; the log says why
+    :raise 503: it does not; the log says what to do
     """
     try:
-        found = db.session.scalar(VERSION)
+        problem = cli.find_problem(db.session.connection())
     except SQLAlchemyError as error:
         raise not_ready(reason_of(error)) from error
-    if found != newest():
-        raise not_ready(f"the tables are at version {found}, not at {newest()}")
-    return as_json({"status": "ready"})
+    if problem:
+        raise not_ready(problem)
+    return as_json({"status": "ready", "version": config.__version__})
 
 
 @probes.after_request
@@ -137,12 +194,25 @@ def not_ready(reason: object) -> ServiceUnavailable:
     return ServiceUnavailable("The service is not ready.", retry_after=5)
 
 
-@cache
-def newest() -> str | None:
-    """Return the version that *init* brings the tables to."""
-    from alembic.script import ScriptDirectory  # here, since only probes need it
+def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
+    """Give each request an id, its own ``X-Request-ID`` or a new one, and tell it."""
 
-    return ScriptDirectory(str(cli.HERE / "migrations")).get_current_head()
+    def identified(
+        environ: "WSGIEnvironment", respond: "StartResponse"
+    ) -> Iterable[bytes]:
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
+        environ["order_statuses.request_id"] = request_id
+        # For a log: quoted, since what is decoded may be several lines.
+        path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
+        environ["order_statuses.path"] = path
+
+        def respond_with_id(status: str, headers: Any, *error: Any) -> Any:
+            return respond(status, [*headers, ("X-Request-ID", request_id)], *error)
+
+        return application(environ, respond_with_id)
+
+    return identified
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":
@@ -182,13 +252,13 @@ def is_flask_run() -> bool:
     return context is not None and context.info_name == "run"
 
 
-def open_development_door(app: Flask) -> None:
-    """Let developers in without credentials, to a database that is set up."""
-    app.config["ORDER_STATUSES_IDENTIFY"] = identify_developer
+def add_local_admin(app: Flask) -> None:
+    """Serve developers without credentials, from a database that is set up."""
+    app.config["ORDER_STATUSES_IDENTIFY"] = identify_local_admin
     if not is_running_from_reloader():
         click.echo(
-            "WARNING: the development door is open: requests from this machine need no "
-            "credentials. Never put a proxy in front of flask run.",
+            "WARNING: requests from this machine need no credentials. "
+            "Never put a proxy in front of flask run.",
             err=True,
         )
     with app.app_context():
@@ -196,28 +266,84 @@ def open_development_door(app: Flask) -> None:
             cli.initialise()
 
 
-def identify_developer() -> auth.Caller:
-    """Return an administrator if nothing hints at a caller from elsewhere."""
-    if may_use_door(request):
-        return auth.Caller("developer")
+def identify_local_admin() -> auth.Caller:
+    """Return the local administrator, or else the API user."""
+    if is_local_admin(request):
+        return auth.Caller("local administrator")
     return auth.identify_user()
 
 
-def may_use_door(request: Request) -> bool:
+def is_local_admin(request: Request) -> bool:
     """Say whether *request* is from this machine, unproxied and without credentials."""
     headers, environ = request.headers, request.environ
     return (
         is_loopback(request.remote_addr or "")
         and LOOPBACK_HOST.fullmatch(headers.get("Host", "")) is not None
         and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
-        and not any(name in headers for name in ELSEWHERE_HEADERS)
+        and not any(name in headers for name in REFUSED_HEADERS)
         and not any(name.startswith("HTTP_X_FORWARDED_") for name in environ)
         and not auth.is_foreign(request)
+        and is_own(environ.get("werkzeug.socket"))
     )
 
 
 def is_loopback(address: str) -> bool:
     try:
-        return ip_address(address).is_loopback
+        return unmapped(address).is_loopback
     except ValueError:  # a Unix socket has none
         return False
+
+
+def unmapped(address: str) -> IPv4Address | IPv6Address:
+    """Parse *address*; the IPv4 address that an IPv6 one stands for, if it does.
+
+    >>> unmapped("::ffff:127.0.0.1")
+    IPv4Address('127.0.0.1')
+    """
+    parsed = ip_address(address)
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def is_own(connection: socket.socket | None) -> bool:
+    """Say whether the peer of *connection* belongs to the user that runs the service.
+
+    A plain proxy_pass of nginx cannot be told from a local request by anything else.
+    Systems that do not tell leave it to the other rules.
+    """
+    if sys.platform != "linux":
+        return True
+    if connection is None:
+        return False
+    for table in CONNECTIONS:
+        with suppress(OSError), table.open() as rows:  # or the peer is gone
+            user = owner(rows, connection.getpeername(), connection.getsockname())
+            if user == os.geteuid():
+                return True
+    return False
+
+
+def owner(
+    rows: Iterable[str], peer: tuple[Any, ...], own: tuple[Any, ...]
+) -> int | None:
+    """Return the user of the socket that connects *peer* to *own*, if there is one.
+
+    A socket that its process has closed has inode 0, and belongs to nobody.
+    """
+    ends = [in_table(peer), in_table(own)]
+    for row in rows:
+        fields = row.split()
+        found = [end.removeprefix(MAPPED) for end in fields[1:3]]
+        if found == ends and fields[9] != "0":
+            return int(fields[7])
+    return None
+
+
+def in_table(address: tuple[Any, ...]) -> str:
+    """Return the *address* of a socket as the rows have it.
+
+    >>> in_table(("::ffff:127.0.0.1", 5000, 0, 0))
+    '0100007F:1388'
+    """
+    host, port = address[:2]
+    words = struct.iter_unpack("=I", unmapped(host).packed)
+    return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"

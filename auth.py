@@ -60,6 +60,7 @@ def identify_caller() -> Caller:
     if not isinstance(identified, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = identified
+    request.environ["order_statuses.caller"] = identified.name  # for access logs
     return identified
 
 
@@ -123,12 +124,13 @@ def identify_user() -> Caller:
     sent = key_hash(key)
     for _, stored, store_id in read(USER_AND_KEYS, {"email": email}):
         if hmac.compare_digest(sent, stored or ""):
+            request.environ["order_statuses.key"] = key_id(sent)
             return Caller(email, store_id)
     warn_without_users()
     raise NoCaller
 
 
-# One statement for all that a remembered answer needs, the token included.
+# One statement for all that a cached response needs, the token included.
 USER_AND_KEYS = (
     select(CatalogueLock.token, Key.key_hash, User.store_id)
     .select_from(CatalogueLock)
@@ -151,6 +153,11 @@ def key_hash(key: str) -> str:
     Keys are random: a slow hash, which protects guessable passwords, would add nothing.
     """
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def key_id(key_hash: str) -> str:
+    """Return what an operator calls a key by."""
+    return key_hash[:8]
 
 
 def credentials(header: str) -> tuple[str, str]:

@@ -1,22 +1,25 @@
 """The commands: flask order-statuses ..."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
-from . import models, stock, writing
-from .auth import key_hash
-from .models import NOT_SET_UP, READER, Key, Store, User, db
+from . import host, models, openapi, stock, writing
+from .auth import key_hash, key_id
+from .config import __version__
+from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,7 +29,23 @@ ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
 STORE_ID = click.IntRange(1, models.MAX_ID)
 
+VERSION = text("SELECT version_num FROM order_statuses_version")
+# What the role of a service on PostgreSQL needs, and was not granted.
+MISSING_GRANTS = text("""
+    SELECT privilege || ' on ' || relname
+    FROM pg_class, unnest(
+        CASE relkind WHEN 'S' THEN '{USAGE}'
+        ELSE '{SELECT,INSERT,UPDATE,DELETE}'::text[] END
+    ) AS privilege
+    WHERE relkind IN ('r', 'S') AND pg_table_is_visible(oid)
+    AND relname LIKE 'order\\_statuses\\_%' AND relname <> 'order_statuses_version'
+    AND NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(oid, privilege)
+        ELSE has_table_privilege(oid, privilege) END
+    ORDER BY 1
+""")
+
 commands = AppGroup("order-statuses", help="Set up and manage the order statuses.")
+click.version_option(__version__, message="%(version)s")(commands)
 
 
 @commands.command()
@@ -36,6 +55,9 @@ def init() -> None:
         raise click.ClickException("init is for the service alone: use load-stock.")
     with click_errors():
         initialise()
+        problem = find_problem(db.session.connection())
+    if problem:
+        raise click.ClickException(problem)
     click.echo("The database is set up.", err=True)
 
 
@@ -54,21 +76,72 @@ def load(create_tables: bool) -> None:
 @commands.command()
 @click.argument("email")
 @click.option("--store", type=STORE_ID, help="The one storefront to have access to.")
-def add_user(email: str, store: int | None) -> None:
+@click.option("--all-stores", is_flag=True, help="Have access to all; a new user has.")
+@click.option("--replace", is_flag=True, help="Change what a user has access to.")
+def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> None:
     """Add an API user, or another key for one; print the key."""
+    named = [store is not None, all_stores].count(True)
+    if named > 1 or (replace and not named):
+        raise click.UsageError("Name the access: --store ID or --all-stores.")
     key = secrets.token_urlsafe(24)
     with write_command():
         user = find_user(email) or User(email=parse_email(email), store_id=store)
         if store is not None:
             get_store(store)
-            if user.store_id != store:
-                raise click.ClickException(f"{email} has access to {access(user)}.")
+        if named and user.store_id != store:
+            if not replace:
+                raise click.ClickException(
+                    f"{email} has access to {access(user)}; --replace changes it."
+                )
+            user.store_id = store
         user.is_active = True
         db.session.add(user)
         db.session.flush()
         db.session.add(Key(key_hash=key_hash(key), user_id=user.user_id))
-        click.echo(f"{email} has access to {access(user)}. The key:", err=True)
+        name = key_id(key_hash(key))
+        click.echo(f"{email} has access to {access(user)}. Key {name}:", err=True)
     click.echo(key)
+
+
+@commands.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def users(as_json: bool) -> None:
+    """List the API users, and the id and day of each of their keys."""
+    with click_errors():
+        everyone = db.session.scalars(select(User).order_by(User.email))
+        found = [(user, describe(user)) for user in everyone]
+    if as_json:
+        click.echo(json.dumps([described for _, described in found], default=str))
+        return
+    for user, described in found:
+        active = "active" if user.is_active else "deactivated"
+        keys = [f"{k['key_id']} of {k['created_on'] or '?'}" for k in described["keys"]]
+        click.echo("  ".join([user.email, access(user), active, *keys]))
+
+
+def describe(user: User) -> dict[str, Any]:
+    keys = select(Key).filter_by(user_id=user.user_id).order_by(Key.created_on)
+    return {
+        "email": user.email,
+        "store_id": user.store_id,
+        "is_active": user.is_active,
+        "keys": [
+            {"key_id": key_id(key.key_hash), "created_on": key.created_on}
+            for key in db.session.scalars(keys)
+        ],
+    }
+
+
+@commands.command()
+@click.argument("name", metavar="KEY_ID")
+def revoke_key(name: str) -> None:
+    """Forget one API key; users lists their ids."""
+    with write_command():
+        of_id = func.substr(Key.key_hash, 1, len(key_id("-" * 64))) == name
+        found = db.session.scalars(select(Key).where(of_id)).all()
+        if len(found) != 1:
+            raise click.ClickException(f"{len(found)} keys have the id {name!r}.")
+        db.session.delete(found[0])
 
 
 @commands.command()
@@ -89,7 +162,36 @@ def deactivate_user(email: str) -> None:
 def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
     with write_command():
+        old = db.session.get(Store, store_id)
+        done = f"renamed; it was {old.name!r}" if old else "added"
         db.session.merge(Store(store_id=store_id, name=parse_name(name)))
+    click.echo(f"Store {store_id} is {done}.", err=True)
+
+
+@commands.command()
+@click.argument("store_id", metavar="ID", type=STORE_ID)
+def remove_store(store_id: int) -> None:
+    """Remove a storefront, its texts, the users bound to it and their keys."""
+    with write_command():
+        name = get_store(store_id).name
+        texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
+        bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
+        parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
+        click.echo(f"Removing store {store_id}, {name!r}, with {parts}.", err=True)
+        others = select(Store.store_id).where(Store.store_id != store_id)
+        host.remove_stores_but(db.session.scalars(others).all())
+
+
+@commands.command("openapi")
+def document() -> None:
+    """Print the OpenAPI document of the API, of the one mounted first if of several."""
+    prefix, list_form = current_app.extensions["order_statuses_mount"]
+    server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", prefix.rstrip("/"))
+    try:
+        described = openapi.describe(list_form, server)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(described, ensure_ascii=False, indent=2))
 
 
 @contextmanager
@@ -205,17 +307,45 @@ def check_encoding(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest migration."""
+    """Bring the tables to the newest migration, unless a newer program made them."""
     from alembic import command  # here, since no request ever needs it
-    from alembic.util import CommandError
 
-    try:
+    if version_of(connection) in {None, *versions()}:
         command.upgrade(alembic_config(connection), "head")
-    except CommandError as error:
-        raise click.ClickException(
-            f"The tables cannot be upgraded: {error}. Is the database newer than "
-            "this version of the service?"
-        ) from error
+
+
+def find_problem(connection: Connection) -> str | None:
+    """Say what this version lacks in the database, and what to do."""
+    found, (newest, *older) = version_of(connection), versions()
+    if found is None:
+        return NOT_SET_UP
+    if found in older:
+        return (
+            f"The tables are at version {found}, not at {newest}: "
+            "flask order-statuses init upgrades them."
+        )
+    if connection.dialect.name == "postgresql":
+        missing = connection.scalars(MISSING_GRANTS).all()
+        if missing:
+            return f"The owner of the tables must grant {', '.join(missing)}."
+    return None
+
+
+def version_of(connection: Connection) -> str | None:
+    """Return the version of the tables, or None if there are none."""
+    if not inspect(connection).has_table("order_statuses_version"):
+        return None
+    found: str | None = connection.scalar(VERSION)
+    return found
+
+
+@cache
+def versions() -> list[str]:
+    """Return the versions of the tables that this program knows, the newest first."""
+    from alembic.script import ScriptDirectory  # here, since only probes need it
+
+    scripts = ScriptDirectory(str(HERE / "migrations")).walk_revisions()
+    return [script.revision for script in scripts]
 
 
 def alembic_config(connection: Connection) -> "Config":

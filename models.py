@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import date
 from sqlite3 import SQLITE_BUSY
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -165,6 +166,8 @@ class Key(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey(User.user_id, ondelete="CASCADE"), index=True
     )
+    # None: the key is older than this column.
+    created_on: Mapped[date | None] = mapped_column(default=date.today)
 
 
 TOKEN = select(CatalogueLock.token)
@@ -253,7 +256,9 @@ def is_conflict(error: SQLAlchemyError) -> bool:
 def is_table_missing(error: SQLAlchemyError) -> bool:
     """Say whether the database lacks a table."""
     cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)
+    # psycopg's name for the code, and psycopg2's, which a shop may have.
+    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")}
+    return "42P01" in codes or "no such table" in str(cause)
 
 
 def reason_of(error: SQLAlchemyError) -> str:

@@ -22,7 +22,7 @@ def index() -> Response:
     """List the statuses of a type."""
     query = statuses_query.load(request.args)
     found = reading.list_statuses(query["type"], query["lang_code"], caller().store_id)
-    return as_list("statuses", found, query)
+    return as_list("statuses", reading.matching(found, query), query)
 
 
 @bp.get("/statuses/<status_id>")
@@ -46,6 +46,7 @@ def create() -> Response:
         status = writing.create_status(fields, config.languages())
         status_id = str(status.status_id)
         send = host.prepare(host.status_created, status)
+    writing.log_write(status_id, writing.names(fields))
     send()
     # The documentation's key, and the one that deployed clients read.
     created = {"statuses_id": status_id, "status_id": status_id}
@@ -65,6 +66,7 @@ def update(status_id: str) -> Response:
         changes = write_query.load(request.args) | changes
         writing.change_status(status, changes)
         send = host.prepare(host.status_updated, status, changes["lang_code"])
+    writing.log_write(status_id, writing.names(changes))
     send()
     return as_json({"status_id": status_id})
 
@@ -78,6 +80,7 @@ def delete(status_id: str) -> Response:
         writing.check_not_default(status)
         host.check_unused(status)
         send = host.prepare(host.status_deleted, status)
-        writing.delete_status(status)
+        deleted = writing.delete_status(status)
+    writing.log_write(status_id, deleted)
     send()
     return no_content()

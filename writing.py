@@ -1,17 +1,19 @@
 """Writing: the one lock, and what changes under it."""
 
+import logging
 import string
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from flask import current_app
+from flask import current_app, request
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
+from .auth import caller
 from .models import (
     RENEWED_IN,
     TEXTS,
@@ -26,10 +28,13 @@ from .models import (
     not_initialised,
     renew_token,
 )
+from .responses import address
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -187,11 +192,14 @@ def check_not_default(status: Status) -> None:
         raise BadRequest("A default status cannot be deleted; set is_default to N.")
 
 
-def delete_status(status: Status) -> None:
-    """Remove *status* and its texts everywhere.
+def delete_status(status: Status) -> dict[str, Any]:
+    """Remove *status* and its texts everywhere; return what is worth a line of the log.
 
     :raise 400: a table of the shop's refers to it
     """
+    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
+    descriptions = {row.lang_code: row.description for row in rows}
+    deleted = {"type": status.type, "status": status.status, **descriptions}
     # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
@@ -201,3 +209,22 @@ def delete_status(status: Status) -> None:
         db.session.flush()
     except IntegrityError as error:
         raise BadRequest("The shop still uses this status.") from error
+    return deleted
+
+
+def log_write(status_id: str, what: object) -> None:
+    """Log who did *what* to a status, once it is committed, in one line."""
+    key = request.environ.get("order_statuses.key", "-")
+    who, method = caller().name, request.method
+    # repr() leaves no line break of a name or a text as it is.
+    logger.info("%r %s %s %s %s %r", who, key, method, address(), status_id, what)
+
+
+def names(fields: Mapping[str, Any]) -> list[str]:
+    """Return the names of the *fields* that a write sets.
+
+    >>> names({"description": "x", "lang_code": "en", "params": {"color": None}})
+    ['description', 'params.color']
+    """
+    params = [f"params.{name}" for name in fields.get("params", {})]
+    return [name for name in fields if name not in {"lang_code", "params"}] + params

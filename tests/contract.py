@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache, reduce
 from operator import getitem
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 from flask import Flask
@@ -15,11 +15,10 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from werkzeug.test import TestResponse
 
-from order_statuses import cli
 from order_statuses.app import create_app, without_api_php
-from order_statuses.auth import Caller
-from order_statuses.models import db
 
+# For services that never ask their database.
+NEVER_OPENED = {"DATABASE_URL": f"sqlite:///{gettempdir()}/never-opened.db"}
 PREFIXES = ("/api/2.0", "/api")  # the longer one first
 # What shapes the document.
 SETTINGS = (
@@ -28,8 +27,11 @@ SETTINGS = (
     "ORDER_STATUSES_LIST_FORM",
     "ORDER_STATUSES_REQUIRE_IF_MATCH",
 )
-# What HTTP itself gives an answer.
-HTTP_HEADERS = {"Content-Type", "Content-Length"}
+# What HTTP itself gives a response, and the service to each of them.
+HTTP_HEADERS = {"Content-Type", "Content-Length", "X-Request-Id"}
+# HEAD and OPTIONS are not listed: the description says that every address has them.
+ALWAYS = {"HEAD", "OPTIONS"}
+OPTIONS = {"headers": {"Allow": {"$ref": "#/components/headers/Allow"}}}
 # Where the document has no such address or method.
 REFUSALS = {
     401: "Unauthorized",
@@ -65,23 +67,8 @@ def contract_of(app: Flask, prefix: str) -> "Contract":
 @cache
 def published(prefix: str, *settings: Any) -> "Contract":
     """Return what a service with these *settings* serves."""
-    with TemporaryDirectory() as folder:
-        app = create_app(
-            {
-                "DATABASE_URL": f"sqlite:///{folder}/order_statuses.db",
-                "ORDER_STATUSES_IDENTIFY": lambda: Caller("anyone"),
-                **dict(zip(SETTINGS, settings, strict=True)),
-            }
-        )
-        return read_contract(app, prefix)
-
-
-def read_contract(app: Flask, prefix: str) -> "Contract":
-    with app.app_context():
-        cli.initialise()
-        document = app.test_client().get(f"{prefix}/openapi.json").get_json()
-        db.engine.dispose()
-    return Contract(document)
+    app = create_app(NEVER_OPENED | dict(zip(SETTINGS, settings, strict=True)))
+    return Contract(app.test_client().get(f"{prefix}/openapi.json").get_json())
 
 
 class Contract:
@@ -97,13 +84,16 @@ class Contract:
 
     def check(self, method: str, address: str, response: TestResponse) -> None:
         """Fail unless the document says that *response* may be."""
-        documented = self.answer(method, address, response.status_code)
+        path = self.path(address)
+        documented = self.documented(path, method, response.status_code)
         headers = self.resolve(documented.get("headers", {}))
         present = {name.title() for name in response.headers.keys()}
         assert present - HTTP_HEADERS <= {name.title() for name in headers}
         for name, header in headers.items():
             required = self.resolve(header)["required"]
             assert name in response.headers or not required, f"{name} is missing"
+        if path and "Allow" in response.headers:
+            assert set(response.headers["Allow"].split(", ")) == methods_of(path)
         content = documented.get("content")
         if content is None or method == "HEAD":
             assert response.data == b""
@@ -112,26 +102,33 @@ class Contract:
             schema = content["application/json"]["schema"]
             assert list(self.validator.descend(response.json, schema)) == []
 
-    def answer(self, method: str, address: str, code: int) -> Any:
-        """Return what the document says of this answer."""
-        operation = self.operation(method, address)
-        if operation is None:
-            name = REFUSALS.get(code)
-            assert name, f"{code} for {method} {address}, which is not documented"
-            return self.document["components"]["responses"][name]
-        documented = operation["responses"].get(str(code))
-        assert documented, f"{code} is not documented for {method} {address}"
-        return self.resolve(documented)
-
-    def operation(self, method: str, address: str) -> Any:
-        """Return the operation at an address, or None."""
+    def path(self, address: str) -> Any:
+        """Return what the document says of an address; nothing if it has no such."""
         for template, path in self.templates.items():
             if template.fullmatch(address):
-                return path.get(method.lower())
-        return None
+                return path
+        return {}
+
+    def documented(self, path: Any, method: str, code: int) -> Any:
+        """Return what the document says of this response."""
+        if path and method == "OPTIONS" and code == 204:
+            return OPTIONS
+        operation = path.get("get" if method == "HEAD" else method.lower())
+        if operation is None:
+            name = REFUSALS.get(code)
+            assert name, f"{code} for {method}, which is not documented here"
+            return self.document["components"]["responses"][name]
+        documented = operation["responses"].get(str(code))
+        assert documented, f"{code} is not documented for {operation['operationId']}"
+        return self.resolve(documented)
 
     def resolve(self, node: Any) -> Any:
         """Follow a reference."""
         if "$ref" in node:
             return reduce(getitem, node["$ref"].split("/")[1:], self.document)
         return node
+
+
+def methods_of(path: Mapping[str, Any]) -> set[str]:
+    """Return the methods of a path, with those that every path has."""
+    return {method.upper() for method in path if method != "parameters"} | ALWAYS

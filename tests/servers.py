@@ -1,4 +1,4 @@
-"""The service as it runs in production: a real gunicorn, in processes of its own."""
+"""Real servers in processes of their own: gunicorn, as in production, and flask run."""
 
 import os
 import re
@@ -17,11 +17,11 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 30  # to start, and to stop
-LISTENING = re.compile(r"Listening at: (http://\S+)")
+LISTENING = re.compile(r"(?:Listening at:|Running on) (http://\S+)")
 
 
 class Server(NamedTuple):
-    """A running gunicorn: its URL without a path, its master process and its log."""
+    """A running server: its URL without a path, its (master) process and its log."""
 
     url: str
     process: "subprocess.Popen[bytes]"
@@ -55,10 +55,19 @@ def serving(
 
 
 @contextmanager
+def flask_run(database_url: str, host: str, **settings: str) -> Iterator[Server]:
+    """Serve *database_url* to developers, with the settings of .flaskenv."""
+    command = [sys.executable, "-m", "flask", "run", f"--host={host}", "--port=0"]
+    environment = os.environ | {"DATABASE_URL": database_url} | settings
+    with running(command, ROOT, environment) as server:
+        yield server
+
+
+@contextmanager
 def running(
     command: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Run *command*, a gunicorn of whatever application, in *folder*."""
+    """Run *command*, a server of whatever application, in *folder*."""
     with (
         NamedTemporaryFile(suffix=".log") as log,
         subprocess.Popen(
@@ -82,7 +91,7 @@ def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
         if listening and answers(listening[1]):
             return listening[1]
         time.sleep(0.05)
-    raise RuntimeError(f"gunicorn did not start:\n{log.read_text()}")
+    raise RuntimeError(f"The server did not start:\n{log.read_text()}")
 
 
 def answers(url: str) -> bool:

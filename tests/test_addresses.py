@@ -245,6 +245,21 @@ def ids(answer: TestResponse) -> list[str]:
         ("type=X", []),
         ("type=", []),
         ("sort_by=position&company_id=7", ["1", "2", "3", "4", "5", "6", "7"]),
+        ("status=P", ["1"]),
+        ("status=C,P,Z", ["1", "2"]),
+        ("status=P&status=C", ["1"]),
+        ("status=p", []),
+        ("status=", []),
+        ("status=B&type=G", []),
+        ("params[repay]=N", ["1", "2", "6"]),
+        ("params%5Brepay%5D=N&params[gift_cert_status]=P", ["1", "6"]),
+        ("params[repay]=Y&status=B,P,F&items_per_page=1&page=2", ["4"]),
+        ("params[repay]=N&params[repay]=Y", ["1", "2", "6"]),
+        ("params[repay]=", []),
+        ("params[repay]=n", []),
+        ("params[no]=N", []),
+        ("params[]=N", []),
+        ("params[repay=N&params=N", ["1", "2", "3", "4", "5", "6", "7"]),
     ],
 )
 def test_list_is_cut_as_its_query_says(
@@ -305,6 +320,8 @@ def test_message_says_what_is_wrong_with_a_page(
         ("items_per_page=3&page=3", "7", "first=1 prev=2 last=3"),
         ("items_per_page=3&page=9", "7", "first=1 prev=3 last=3"),
         ("items_per_page=3&type=X", "0", "first=1 last=1"),
+        ("status=P,C,B", "3", None),
+        ("params[repay]=N&status=P,C,B&items_per_page=1", "2", "first=1 next=2 last=2"),
     ],
 )
 def test_headers_tell_the_total_and_the_other_pages(

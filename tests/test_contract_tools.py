@@ -53,7 +53,7 @@ def test_generated_client_creates_reads_updates_and_deletes(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    with gunicorn(database, ORDER_STATUSES_PUBLIC_DOCUMENT="yes") as server:
+    with gunicorn(database) as server:
         run(
             "openapi-python-client",
             "generate",
@@ -83,7 +83,7 @@ def exercise(url: str) -> None:
         raise_on_unexpected_status=True,
     )
 
-    params = models.StatusBodyParams(color="#ffffff", notify=True)
+    params = models.Params(color="#ffffff", notify=True)
     new = models.StatusBody(description="Packed", params=params)
     created = create.sync(client=client, body=new)
     assert created.status_id == "12"
@@ -92,6 +92,14 @@ def exercise(url: str) -> None:
     assert (read.status, read.description) == ("A", "Packed")
     assert read.params.to_dict() == {"color": "#ffffff", "notify": "Y"}
     assert [s.status_id for s in index.sync(client=client)][-1] == "12"
+
+    for kind in (models.ChangesForm, models.ChangesMultipart, models.ChangesBody):
+        changes = kind(email_subj="is packed", lang_code=models.Language.RU)
+        assert update.sync("12", client=client, body=changes).status_id == "12"
+        changed = show.sync("12", client=client, lang_code="ru")
+        assert changed.email_subj == "is packed"
+        back = models.ChangesBody(email_subj="", lang_code=models.Language.RU)
+        update.sync("12", client=client, body=back)
 
     changes = models.ChangesBody(email_subj="is packed")
     assert update.sync("12", client=client, body=changes).status_id == "12"

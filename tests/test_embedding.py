@@ -226,7 +226,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
         f"order_statuses/{name}"
         for name in {names.get(module, module) for module in modules}
         | migrations
-        | {"stock.json", "py.typed"}
+        | {"openapi.yaml", "stock.json", "py.typed"}
     }
 
 
@@ -245,7 +245,7 @@ for name, module in sys.modules.items():
                 print(statement.module)
 """
 # Flask brings what it is made of.
-BROUGHT = {"order_statuses", "blinker", "click", "werkzeug"}
+BROUGHT = {"order_statuses", "blinker", "click"}
 
 
 def test_wheel_asks_for_what_the_blueprint_imports_and_no_more(wheel: Wheel) -> None:
@@ -264,9 +264,10 @@ def test_service_requires_the_same_versions_installed_and_in_a_checkout() -> Non
     listed = (ROOT / "requirements.txt").read_text().splitlines()
     in_checkout = {line.partition("#")[0].strip() for line in listed} - {""}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    installed = project["dependencies"] + project["optional-dependencies"]["server"]
+    extras = {name: set(e) for name, e in project["optional-dependencies"].items()}
 
-    assert set(installed) == in_checkout
+    assert set(project["dependencies"]) | extras["server"] == in_checkout
+    assert extras["docs"] < extras["server"]
 
 
 IMPORT_ALL = """
@@ -331,6 +332,23 @@ def test_service_runs_in_any_folder(wheel: Wheel, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     instance = wheel.python.parent.parent / "var" / "order_statuses.app-instance"
     assert (instance / "order_statuses.db").exists()
+
+
+def test_service_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
+    clone(tmp_path / "source")
+    (tmp_path / "source" / "instance").write_text("a file, not a folder")
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", "init"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path / "source",
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("DATABASE_URL must be a file in a folder that can")
+    assert ended.stderr.count("\n") == 1
 
 
 # The fresh application of docs/embedding.md.

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
-from order_statuses import app as service_app
+from order_statuses import cli
 from order_statuses.models import StatusText, db
 
 from . import faults
@@ -77,7 +77,7 @@ def test_ten_inits_at_once_upgrade_an_old_database(
 ) -> None:
     """Rebuilding a table on SQLite empties no other by cascade."""
     copy_checkout(tmp_path)
-    migration = NEXT_MIGRATION.format(head=service_app.newest())
+    migration = NEXT_MIGRATION.format(head=cli.versions()[0])
     (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
     command = [sys.executable, "-m", "flask", "order-statuses", "init"]
     environment = os.environ | {"DATABASE_URL": database, "FLASK_APP": "wsgi"}
@@ -86,7 +86,7 @@ def test_ten_inits_at_once_upgrade_an_old_database(
 
     assert [process.wait(60) for process in inits] == [0] * 10
     with service(database) as app, app.app_context():
-        assert db.session.scalar(service_app.VERSION) == "next"
+        assert db.session.scalar(cli.VERSION) == "next"
         assert db.session.execute(text("SELECT new FROM order_statuses_status")).all()
         assert len(db.session.scalars(select(StatusText)).all()) == 22
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from order_statuses import cli
+from order_statuses import cli, config
 from order_statuses.models import db
 
 from .conftest import service
@@ -32,7 +33,10 @@ def test_service_with_its_database_is_live_and_ready(stranger: FlaskClient) -> N
     live, ready = stranger.get("/livez"), stranger.get("/readyz")
 
     assert (live.status_code, live.json) == (200, {"status": "live"})
-    assert (ready.status_code, ready.json) == (200, {"status": "ready"})
+    assert (ready.status_code, ready.json) == (
+        200,
+        {"status": "ready", "version": config.__version__},
+    )
     assert live.headers["Cache-Control"] == "no-store"
 
 
@@ -50,25 +54,59 @@ def test_service_is_not_ready_before_init(
 ) -> None:
     with service(empty_database) as app:
         assert_not_ready(app.test_client())
-        assert "order_statuses_version" in caplog.text
+        assert "flask order-statuses init" in caplog.text
 
         with app.app_context():
             cli.initialise()
         assert app.test_client().get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("version", ["0000", "9999"])
-def test_service_is_not_ready_for_tables_of_another_version(
-    database: str, caplog: pytest.LogCaptureFixture, version: str
+def set_version(app: Flask, version: str) -> None:
+    with app.app_context():
+        change = text("UPDATE order_statuses_version SET version_num = :version")
+        db.session.execute(change, {"version": version})
+        db.session.commit()
+
+
+def test_service_is_not_ready_for_tables_of_an_older_version(
+    database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with service(database) as app:
-        with app.app_context():
-            change = text("UPDATE order_statuses_version SET version_num = :version")
-            db.session.execute(change, {"version": version})
-            db.session.commit()
+        set_version(app, "0001")
 
         assert_not_ready(app.test_client())
-    assert f"the tables are at version {version}, not at " in caplog.text
+    assert f"at version 0001, not at {cli.versions()[0]}: flask order" in caplog.text
+
+
+def test_service_is_ready_for_tables_of_a_newer_version(database: str) -> None:
+    with service(database) as app:
+        set_version(app, "9999")
+
+        assert app.test_client().get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_service_is_not_ready_without_its_grants(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``init`` says the same."""
+    with service(database) as app, app.app_context():
+        db.session.execute(text("CREATE ROLE clerk"))
+        db.session.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk"))
+        db.session.commit()
+    with service(f"{database}&options=-c%20role=clerk") as app:
+        assert_not_ready(app.test_client())
+        refused = app.test_cli_runner().invoke(args=["order-statuses", "init"])
+    with service(database) as app, app.app_context():
+        db.session.execute(text("DROP OWNED BY clerk; DROP ROLE clerk"))
+        db.session.commit()
+
+    for lacking in (
+        "INSERT on order_statuses_status,",
+        "USAGE on order_statuses_status_status_id_seq",
+    ):
+        assert lacking in caplog.text
+        assert lacking in refused.stderr
 
 
 @pytest.mark.parametrize("probe", ["/livez", "/readyz"])

@@ -89,15 +89,27 @@ class Label(ShopBase):
 db = SQLAlchemy(model_class=ShopBase)
 
 
-@contextmanager
-def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
-    """Open a shop whose every visitor is its owner, and close its connections."""
+def build_shop(url: str = "sqlite://", **settings: Any) -> Flask:
+    """Make a shop whose every visitor is its owner, without the API."""
     shop = Flask("shop")
-    shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(url)
+    shop.config["SQLALCHEMY_DATABASE_URI"] = url.replace(
+        "postgresql://", "postgresql+psycopg://"
+    )
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
     shop.config.update(settings)
     db.init_app(shop)
+    return shop
+
+
+def mount(shop: Flask) -> None:
     shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+
+
+@contextmanager
+def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
+    """Open a shop that has mounted the API, and close its connections."""
+    shop = build_shop(url, **settings)
+    mount(shop)
     yield shop
     with shop.app_context():
         db.engine.dispose()
@@ -173,7 +185,7 @@ def test_commands_need_the_stock(empty_shop: Flask) -> None:
 
 
 def test_shop_may_have_its_database_in_memory() -> None:
-    with open_shop("sqlite:///unused", SQLALCHEMY_DATABASE_URI="sqlite://") as shop:
+    with open_shop("sqlite://") as shop:
         assert run(shop, "load-stock", "--create-tables").exit_code == 0
         assert count_statuses(shop) == 7
         shop.test_client().delete(f"{STATUSES}/3")
@@ -214,12 +226,14 @@ def test_shops_own_answer_is_left_alone(shop: Flask) -> None:
 
 
 def test_shop_keeps_its_settings() -> None:
-    shop = Flask("shop")
+    shop = build_shop()
     before = dict(shop.config)
-    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    mount(shop)
     after = dict(shop.config)
 
-    assert {k: after[k] for k in after if not k.startswith("ORDER_STATUSES_")} == before
+    assert {k: v for k, v in after.items() if k not in config.SETTINGS} == {
+        k: v for k, v in before.items() if k not in config.SETTINGS
+    }
 
 
 @on_sqlite
@@ -232,6 +246,20 @@ def test_shop_keeps_its_own_error_pages(shop: Flask, visitor: FlaskClient) -> No
         "message": "Not Found: There is nothing at this address.",
         "status": 404,
     }
+
+
+@on_sqlite
+def test_wrong_method_below_a_shared_prefix_names_each_method_once(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.add_url_rule("/api/2.0/orders", view_func=lambda: "x", methods=["GET", "POST"])
+    refused = visitor.patch("/api/2.0/orders")
+
+    assert visitor.post("/api/2.0/orders").text == "x"
+    assert (refused.status_code, refused.get_json()["message"]) == (
+        405,
+        "Method Not Allowed: Use one of GET, HEAD, POST, OPTIONS.",
+    )
 
 
 @on_sqlite
@@ -258,11 +286,54 @@ def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> Non
 
 @pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_IN_USE"])
 def test_what_the_shop_answers_with_is_a_callable(name: str) -> None:
-    shop = Flask("shop")
-    shop.config[name] = "shop.views.function"
-
     with pytest.raises(ValueError, match=name):
-        shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+        mount(build_shop(**{name: "shop.views.function"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ORDER_STATUSES_LANGAUGES", "is ORDER_STATUSES_LANGUAGES meant?"),
+        ("ORDER_STATUSES_LIST_FORM", "it is one of the standalone service."),
+    ],
+)
+def test_unknown_setting_stops_the_mount(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is no setting here; ") as stopped:
+        mount(build_shop(**{name: "x"}))
+
+    assert str(stopped.value).endswith(hint)
+
+
+@pytest.mark.parametrize("settings", [{}, {"SQLALCHEMY_BINDS": {"x": "sqlite://"}}])
+def test_mount_needs_a_default_database(settings: dict[str, Any]) -> None:
+    shop = Flask("shop")
+    shop.config.update(settings)
+    if settings:
+        SQLAlchemy(shop)
+
+    with pytest.raises(ValueError, match=r"call db.init_app\(app\) before the mount"):
+        mount(shop)
+
+
+def test_mount_needs_a_default_engine_of_flask_sqlalchemy_lite() -> None:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_ENGINES"] = {"x": "sqlite://"}
+    flask_sqlalchemy_lite.SQLAlchemy(require_default_engine=False).init_app(shop)
+
+    with pytest.raises(ValueError, match="the default database"):
+        mount(shop)
+
+
+def test_csrf_exemption_comes_after_the_mounts() -> None:
+    shop = build_shop()
+    csrf = CSRFProtect()
+    with pytest.raises(ValueError, match="after the API is mounted"):
+        exempt_from_csrf(shop, csrf)
+
+    mount(shop)
+    exempt_from_csrf(shop, csrf)
+    with pytest.raises(ValueError, match="before exempt_from_csrf"):
+        shop.register_blueprint(create_blueprint("another"), url_prefix="/another")
 
 
 def test_applications_share_nothing(tmp_path: Path) -> None:
@@ -618,7 +689,7 @@ def test_shop_reads_as_a_store(shop: Flask, visitor: FlaskClient) -> None:
 
 def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
     with shop.app_context():
-        db.session.get_one(Status, 2).params = {"color": "#000000"}
+        db.get_or_404(Status, 2).params = {"color": "#000000"}
 
         assert reading.list_statuses("O")[1].params == {"color": "#000000"}
 

@@ -1,184 +1,154 @@
-"""The OpenAPI document: what it says, who is served it, and that answers obey it."""
+"""The OpenAPI document: what it says, who is served it, and that responses obey it."""
 
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import yaml
 from flask import Flask, Response
 from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from sqlalchemy.exc import OperationalError
 
+from order_statuses import bodies, cli, openapi, schemas
+from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
-from order_statuses.schemas import KNOWN_PARAMS
+from order_statuses.auth import Caller
 
-from .conftest import ADMINISTRATOR, client_of, service
-from .test_documentation import PROCESSED
+from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service
+from .contract import NEVER_OPENED
+from .test_documentation import NEW, PROCESSED
 
-OPERATIONS = {
-    "/statuses": "get head options post",
-    "/statuses/{status_id}": "delete get head options put",
-    "/stores": "get head options",
-    "/stores/{store_id}": "get head options",
-    "/stores/{store_id}/statuses": "get head options",
-    "/stores/{store_id}/statuses/{status_id}": "get head options put",
-    "/openapi.json": "get head options",
-}
-MEDIA_TYPES = {
-    "application/json",
-    "text/json",
-    "application/x-www-form-urlencoded",
-    "text/plain",
-    "multipart/form-data",
-}
+Json = dict[str, Any]
 
-
-def public_app(**settings: Any) -> Flask:
-    """Make a service whose document is for everyone."""
-    public = {
-        "DATABASE_URL": "sqlite:////nowhere/x",
-        "ORDER_STATUSES_PUBLIC_DOCUMENT": "yes",
-    }
-    return create_app(public | settings)
+PREFIXES = ["/api/2.0", "/api"]
+DOCUMENT = "/api/2.0/openapi.json"
+METHODS = {"get", "post", "put", "delete"}
+# The settings that shape the document, and what they are by default.
+SETTINGS: list[dict[str, str]] = [
+    {},
+    {
+        "ORDER_STATUSES_REQUIRE_IF_MATCH": "yes",
+        "ORDER_STATUSES_LANGUAGES": "de,en",
+        "ORDER_STATUSES_TYPES": "X",
+    },
+]
 
 
-def served(prefix: str = "/api/2.0", **settings: Any) -> dict[str, Any]:
+def served(prefix: str = "/api/2.0", **settings: Any) -> Json:
     """Return the document that a service with these *settings* serves."""
-    answer = public_app(**settings).test_client().get(f"{prefix}/openapi.json")
-    document: dict[str, Any] = answer.get_json()
+    app = create_app(NEVER_OPENED | settings)
+    document: Json = app.test_client().get(f"{prefix}/openapi.json").get_json()
     return document
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
+def document() -> Json:
     return served()
 
 
-def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return all operations, under names such as ``get /stores``."""
+def operations(document: Json) -> dict[str, Json]:
+    """Return all operations in their order, under names such as ``get /stores``."""
     return {
-        f"{method} {path}": operation
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-        if method != "parameters"
-    }
-
-
-@pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
-def test_document_is_valid_openapi(prefix: str) -> None:
-    OpenAPIV31SpecValidator(served(prefix)).validate()
-
-
-def test_document_has_every_address_and_method(document: dict[str, Any]) -> None:
-    methods = {
-        path: " ".join(sorted(item.keys() - {"parameters"}))
+        f"{method} {path}": item[method]
         for path, item in document["paths"].items()
-    }
-
-    assert methods == OPERATIONS
-
-
-def test_document_has_the_body_of_every_operation_that_takes_one(
-    document: dict[str, Any],
-) -> None:
-    bodies = {
-        name: operation["requestBody"]["content"]
-        for name, operation in operations(document).items()
-        if "requestBody" in operation
-    }
-    schemas = {
-        name: content["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        for name, content in bodies.items()
-    }
-
-    assert all(content.keys() == MEDIA_TYPES for content in bodies.values())
-    assert schemas == {
-        "post /statuses": "StatusBody",
-        "put /statuses/{status_id}": "ChangesBody",
-        "put /stores/{store_id}/statuses/{status_id}": "StoreTextsBody",
+        for method in item
+        if method in METHODS
     }
 
 
-def test_document_has_the_query_of_every_operation(document: dict[str, Any]) -> None:
-    queries = {
-        name: sorted(query)
-        for name, operation in operations(document).items()
-        if (query := [p["name"] for p in operation["parameters"] if "name" in p])
-        and not name.startswith("head ")
-    }
-
-    pages = ["items_per_page", "page"]
-    assert queries == {
-        "get /statuses": [*pages[:1], "lang_code", *pages[1:], "type"],
-        "get /statuses/{status_id}": ["lang_code"],
-        "put /statuses/{status_id}": ["lang_code"],
-        "get /stores": pages,
-        "get /stores/{store_id}/statuses": [
-            *pages[:1],
-            "lang_code",
-            *pages[1:],
-            "type",
-        ],
-        "get /stores/{store_id}/statuses/{status_id}": ["lang_code"],
-        "put /stores/{store_id}/statuses/{status_id}": ["lang_code"],
-    }
+def resolve(document: Json, node: Any) -> Any:
+    """Return *node* with what its references, at any depth, stand for."""
+    if isinstance(node, list):
+        return [resolve(document, inner) for inner in node]
+    if not isinstance(node, dict):
+        return node
+    resolved = {name: resolve(document, inner) for name, inner in node.items()}
+    if "$ref" not in node:
+        return resolved
+    target: Any = document
+    for name in resolved.pop("$ref").split("/")[1:]:
+        target = target[name]
+    return resolve(document, target) | resolved
 
 
-def test_every_operation_says_what_it_does_and_who_may_call_it(
-    document: dict[str, Any],
-) -> None:
+def parameters(document: Json, name: str) -> list[Json]:
+    """Return the parameters of the operation of that *name*, its path's included."""
+    method, path = name.split()
+    item = document["paths"][path]
+    all_: list[Json] = resolve(
+        document, [*item.get("parameters", []), *item[method].get("parameters", [])]
+    )
+    return list({(p["in"], p["name"]): p for p in all_}.values())
+
+
+# What the document says.
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_document_is_valid_openapi(prefix: str, settings: dict[str, str]) -> None:
+    OpenAPIV31SpecValidator(served(prefix, **settings)).validate()
+
+
+def test_file_is_the_document_of_the_default_settings(document: Json) -> None:
+    contract = yaml.safe_load(openapi.FILE.read_text(encoding="utf-8"))
+    for name in ("Statuses", "Stores"):
+        del contract["components"]["schemas"][f"{name}Envelope"]
+    for name, operation in operations(contract).items():
+        if name.startswith(("put", "delete")):
+            del operation["responses"]["428"]
+
+    assert document == contract
+
+
+def test_every_operation_says_what_it_does_and_who_may_call_it(document: Json) -> None:
     named = operations(document)
 
     assert document["security"] == [{"basic": []}]
     assert document["components"]["securitySchemes"]["basic"]["scheme"] == "basic"
-    assert all(operation["summary"] for operation in named.values())
+    assert {n: o["security"] for n, o in named.items() if "security" in o} == {
+        "get /openapi.json": []
+    }
+    assert all(0 < len(operation["summary"]) < 60 for operation in named.values())
     assert len({o["operationId"] for o in named.values()}) == len(named)
+    assert {t for o in named.values() for t in o["tags"]} == {
+        tag["name"] for tag in document["tags"]
+    }
 
 
-def test_document_has_the_known_params(document: dict[str, Any]) -> None:
-    body = document["components"]["schemas"]["StatusBody"]
-    form = document["components"]["schemas"]["StatusForm"]
-    params = body["properties"]["params"]["properties"]
-
-    assert params.keys() == KNOWN_PARAMS.keys()
-    assert {f"params[{name}]" for name in params} < form["properties"].keys()
-    assert params["color"]["pattern"] == "^#[0-9A-Fa-f]{6}$"
+def test_every_parameter_says_what_happens_without_it(document: Json) -> None:
+    for name in operations(document):
+        for parameter in parameters(document, name):
+            is_required = parameter.get("required", False)
+            assert is_required or "Without it" in parameter["description"]
 
 
-def test_document_knows_what_a_line_break_and_white_space_are(
-    document: dict[str, Any],
-) -> None:
-    fields = document["components"]["schemas"]["StatusBody"]["properties"]
-    subj, description = fields["email_subj"], fields["description"]
+def test_document_has_a_table_of_the_known_params(document: Json) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", document["info"]["description"], re.M)
+    values = {"[YN]": "`Y`, `N`", "[DI]": "`D`, `I`", "[DICO]": "`D`, `I`, `C`, `O`"}
+    others = {"#[0-9A-Fa-f]{6}": "`#rrggbb`", "[A-Z0-9]": "`A`–`Z`, `0`–`9`"}  # noqa: RUF001
 
-    for character in map(chr, range(0x10000)):
-        within = f"a{character}b"
-        is_line = len(within.splitlines()) == 1
-        assert bool(re.search(subj["pattern"], within)) == is_line
-        is_text = character.strip() != ""
-        assert bool(re.search(description["pattern"], character)) == is_text
+    assert dict(rows) == {
+        name: (values | others)[pattern]
+        for name, pattern in schemas.KNOWN_PARAMS.items()
+    }
 
 
-def test_document_has_the_configured_languages_and_types() -> None:
-    document = served(ORDER_STATUSES_LANGUAGES="de,en", ORDER_STATUSES_TYPES="X")
-    fields = document["components"]["schemas"]["StatusBody"]["properties"]
+def test_document_has_the_limits_of_a_body(document: Json) -> None:
+    size = f"{bodies.MAX_BYTES // 2**20} MiB"
+    refused = document["components"]["responses"]["RequestEntityTooLarge"]
 
-    assert fields["lang_code"]["enum"] == ["de", "en"]
-    assert (fields["type"]["enum"], fields["type"]["default"]) == (["X"], "X")
-
-
-def test_examples_are_the_stock_and_fit_their_schemas(document: dict[str, Any]) -> None:
-    validator = Draft202012Validator(document)
-    schemas = document["components"]["schemas"].values()
-    shown = [(example, s) for s in schemas for example in s.get("examples", [])]
-
-    assert len(shown) == len(schemas) - 1  # the error
-    assert [e for shown_ in shown for e in validator.descend(*shown_)] == []
-    read = document["components"]["schemas"]["OrderStatus"]["examples"][0]
-    assert list(read.items()) == list(json.loads(PROCESSED).items())
+    about = document["info"]["description"]
+    assert f"at most {size} and {bodies.MAX_FIELDS:,} fields" in about
+    assert f"larger than {size}" in refused["description"]
 
 
 @pytest.mark.parametrize(
@@ -195,75 +165,349 @@ def test_document_has_the_form_of_lists_at_its_address(
     document = served(prefix, **settings)
 
     for path in ("/statuses", "/stores", "/stores/{store_id}/statuses"):
-        answer = document["paths"][path]["get"]["responses"]["200"]
-        assert answer["content"]["application/json"]["schema"]["type"] == kind
-        assert answer["headers"].keys() >= {"X-Total-Count", "Link", "ETag"}
+        response = document["paths"][path]["get"]["responses"]["200"]
+        content = resolve(document, response)["content"]
+        assert content["application/json"]["schema"]["type"] == kind
+    assert not [n for n in document["components"]["schemas"] if "Envelope" in n]
 
 
-@pytest.mark.parametrize("prefix", ["/api/2.0", "/api"])
-def test_document_is_for_those_who_may_call_the_api(
-    client: FlaskClient, bound_client: FlaskClient, stranger: FlaskClient, prefix: str
-) -> None:
-    address = f"{prefix}/openapi.json"
+def test_document_has_the_configured_languages_and_types() -> None:
+    document = served(ORDER_STATUSES_LANGUAGES="de,en", ORDER_STATUSES_TYPES="X")
+    fields = resolve(document, document["components"]["schemas"]["StatusBody"])
+    listed = {p["name"]: p["schema"] for p in parameters(document, "get /statuses")}
 
-    assert client.get(address).json == bound_client.get(address).json
-    assert client.get(address).json["openapi"] == "3.1.0"  # type: ignore[index]
-    assert stranger.get(address).status_code == 401
-    assert client.get(address, headers={"Accept": "text/html"}).status_code == 406
-
-
-def test_document_is_public_where_the_setting_says_so() -> None:
-    answer = public_app().test_client().get("/api/2.0/openapi.json")
-
-    assert answer.status_code == 200
-    assert answer.json is not None
-    operation = operations(answer.json)["get /openapi.json"]
-    assert operation["security"] == []
-    assert operation["responses"].keys() == {"200"}
+    properties = fields["properties"]
+    assert properties["lang_code"]["enum"] == ["de", "en"]
+    assert (properties["type"]["enum"], properties["type"]["default"]) == (["X"], "X")
+    assert (listed["lang_code"]["default"], listed["type"]["default"]) == ("de", "X")
+    assert fields["examples"][0]["lang_code"] == "de"
 
 
 @pytest.mark.parametrize(("setting", "required"), [("no", False), ("yes", True)])
 def test_document_has_the_conditions_of_a_write(setting: str, required: bool) -> None:
-    named = operations(served(ORDER_STATUSES_REQUIRE_IF_MATCH=setting))
-    condition = {"$ref": "#/components/parameters/If-Match"}
-
-    for name in ("put /statuses/{status_id}", "delete /statuses/{status_id}"):
-        assert condition in named[name]["parameters"]
-        assert "412" in named[name]["responses"]
-        assert ("428" in named[name]["responses"]) == required
-    assert condition not in named["post /statuses"]["parameters"]
-
-
-@pytest.mark.parametrize(("root", "url"), [("", "/api"), ("/shop", "/shop/api")])
-def test_server_of_the_document_is_a_path(
-    client: FlaskClient, root: str, url: str
-) -> None:
-    answer = client.get("/api/openapi.json", environ_overrides={"SCRIPT_NAME": root})
-
-    assert answer.json is not None
-    assert answer.json["servers"] == [{"url": url}]
-
-
-def test_document_is_built_once_and_only_where_it_is_asked_for() -> None:
-    app = public_app()
-    app.test_client().get("/api/openapi.json")
-    first = app.extensions["order_statuses_docs"]["order_statuses_unversioned"]
-    app.test_client().get("/api/openapi.json")
-
-    assert app.extensions["order_statuses_docs"] == {
-        "order_statuses_unversioned": first
+    document = served(ORDER_STATUSES_REQUIRE_IF_MATCH=setting)
+    conditions = {
+        name: next(
+            (p for p in parameters(document, name) if p["name"] == "If-Match"), None
+        )
+        for name in operations(document)
     }
-    assert app.extensions["order_statuses_docs"]["order_statuses_unversioned"] is first
+
+    del conditions["get /openapi.json"]
+    for name, condition in conditions.items():
+        required_here = required and name.startswith(("put", "delete"))
+        responses = operations(document)[name]["responses"]
+        assert condition is not None
+        assert condition.get("required", False) == required_here
+        assert ("428" in responses, "412" in responses) == (required_here, True)
+
+
+# Its examples.
+
+
+def success(operation: Json) -> int:
+    """Return the status code that the document gives first."""
+    return int(next(iter(operation["responses"])))
+
+
+def example_of(content: Json) -> Any:
+    """Return the example that a page shows of a body in a media type."""
+    return (
+        content["example"] if "example" in content else content["schema"]["examples"][0]
+    )
+
+
+def requests_of(document: Json, name: str) -> Iterator[Json]:
+    """Yield what an operation's examples send, in each of its media types."""
+    method, path = name.split()
+    all_ = parameters(document, name)
+    address = path.format(
+        **{p["name"]: p["example"] for p in all_ if p["in"] == "path"}
+    )
+    headers = {
+        p["name"]: p["example"] for p in all_ if p["in"] == "header" and "example" in p
+    }
+    defaults = {
+        p["name"]: p["schema"]["default"]
+        for p in all_
+        if p["in"] == "query" and "default" in p["schema"]
+    }
+    request = {"path": address, "method": method.upper(), "query_string": defaults}
+    operation = resolve(document, operations(document)[name])
+    if "requestBody" not in operation:
+        yield request | {"headers": headers}
+        return
+    for media_type, content in operation["requestBody"]["content"].items():
+        example = example_of(content)
+        if media_type in {"application/json", "text/json"}:
+            example = json.dumps(example)
+        elif media_type == "application/x-www-form-urlencoded":
+            example = urlencode(example)
+        sent = headers | {"Content-Type": media_type}
+        yield request | {"headers": sent, "data": example}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_examples_work_on_a_fresh_database_in_the_order_of_the_document(
+    empty_database: str, settings: dict[str, str]
+) -> None:
+    identify = {"ORDER_STATUSES_IDENTIFY": lambda: Caller("administrator")}
+    document = served(**settings)
+    with service(empty_database, **settings, **identify) as app:
+        with app.app_context():
+            cli.initialise()
+        for name, operation in operations(document).items():
+            for request in requests_of(document, name):
+                path = f"/api/2.0{request.pop('path')}"
+                response = app.test_client().open(path, **request)
+
+                assert response.status_code == success(operation), (name, request)
+
+
+def test_examples_are_those_of_the_documentation(document: Json) -> None:
+    components = document["components"]
+    shown = {
+        name: s["examples"][0]
+        for name, s in components["schemas"].items()
+        if "examples" in s
+    }
+    as_text = [
+        body["content"]["text/plain"]["example"]
+        for body in components["requestBodies"].values()
+    ]
+
+    assert list(shown["OrderStatus"].items()) == list(json.loads(PROCESSED).items())
+    assert shown["StatusBody"] == json.loads(NEW)
+    assert as_text[1:] == ["description=Test", "email_subj=test&email_header=header"]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_examples_fit_their_schemas(settings: dict[str, str]) -> None:
+    document = served(**settings)
+    validator = Draft202012Validator(document)
+    shown = [
+        (example, schema)
+        for schema in document["components"]["schemas"].values()
+        for example in schema.get("examples", [])
+    ]
+
+    assert len(shown) == 13
+    assert [e for pair in shown for e in validator.descend(*pair)] == []
+
+
+ERRORS: dict[str, Json] = {
+    "BadQuery": {"path": "/statuses?page=0"},
+    "BadBody field": {"method": "POST", "data": "description=Packed&is_default=X"},
+    "BadBody media type": {"method": "POST", "data": "{}"},
+    "NotDeletable": {"method": "DELETE", "path": "/statuses/1"},
+    "Unauthorized": {"headers": {"Authorization": ""}},
+    "Forbidden another store": {
+        "path": "/stores/2",
+        "headers": {"Authorization": basic(BOUND, KEY + BOUND)},
+    },
+    "Forbidden another site": {
+        "method": "POST",
+        "headers": {"Sec-Fetch-Site": "cross-site"},
+    },
+    "NotFound": {"path": "/statuses/999"},
+    "MethodNotAllowed": {"method": "PUT"},
+    "PreconditionFailed": {"headers": {"If-Match": '"another"'}},
+    "RequestEntityTooLarge": {"method": "POST", "data": b" " * (2**20 + 1)},
+    "UnsupportedMediaType": {"method": "POST", "content_type": "application/xml"},
+    "PreconditionRequired": {"method": "PUT", "path": "/statuses/2"},
+    "InternalServerError": {},
+    "ServiceUnavailable": {},
+}
+
+
+def ask_nobody() -> None:
+    raise OperationalError("SELECT 1", {}, Exception("the server is away"))
+
+
+ERROR_SETTINGS: dict[str, Json] = {
+    "PreconditionRequired": {"ORDER_STATUSES_REQUIRE_IF_MATCH": True},
+    # A mistake of a host's: it must return a Caller.
+    "InternalServerError": {"ORDER_STATUSES_IDENTIFY": object, "TESTING": False},
+    # A host's that asks a database which is away.
+    "ServiceUnavailable": {"ORDER_STATUSES_IDENTIFY": ask_nobody},
+}
+
+
+def error_examples(document: Json) -> dict[str, Json]:
+    """Return the example bodies of errors, named as in ERRORS."""
+    found = {}
+    for name, response in document["components"]["responses"].items():
+        content = response.get("content", {}).get("application/json", {})
+        if "example" in content:
+            found[name] = content["example"]
+        for example, described in content.get("examples", {}).items():
+            found[f"{name} {example}"] = described["value"]
+    return found
+
+
+def test_every_error_has_an_example() -> None:
+    document = served(ORDER_STATUSES_REQUIRE_IF_MATCH="yes")
+    error = {"$ref": "#/components/schemas/Error"}
+    responses = document["components"]["responses"]
+    errors = {
+        name
+        for name, response in responses.items()
+        if response.get("content", {}).get("application/json", {}).get("schema")
+        == error
+    }
+
+    assert {name.split()[0] for name in ERRORS} == errors
+    assert error_examples(document).keys() == ERRORS.keys()
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_example_of_an_error_is_what_the_service_says(
+    app: Flask, document: Json, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    sent = {"path": "/statuses", "method": "GET", **ERRORS[name]}
+    path = f"/api/2.0{sent.pop('path')}"
+    for setting, value in ERROR_SETTINGS.get(name, {}).items():
+        monkeypatch.setitem(app.config, setting, value)
+    response = client_of(app, ADMINISTRATOR).open(path, **sent)
+
+    assert response.json == error_examples(document)[name]
+
+
+# Who is served it.
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_document_is_for_everyone(
+    client: FlaskClient, stranger: FlaskClient, prefix: str
+) -> None:
+    document = served(prefix)
+    for address in (f"{prefix}/openapi.json", f"{prefix}/openapi.json/"):
+        for caller in (client, stranger):
+            read = caller.get(address)
+
+            assert (read.status_code, read.json) == (200, document)
+            assert caller.head(address).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_document_is_for_everyone_to_read_and_nothing_else(
+    client: FlaskClient, stranger: FlaskClient, method: str
+) -> None:
+    refused = client.open(DOCUMENT, method=method)
+
+    assert stranger.open(DOCUMENT, method=method).status_code == 401
+    assert refused.status_code == (204 if method == "OPTIONS" else 405)
+    assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("address", ["/openapi.json/x", "/openapi", "/openapi.yaml"])
+def test_nothing_beside_the_document_is_for_everyone(
+    stranger: FlaskClient, address: str
+) -> None:
+    assert stranger.get(f"/api/2.0{address}").status_code == 401
+
+
+def test_service_may_serve_no_document() -> None:
+    nobody = {"ORDER_STATUSES_DOCS": "no", "ORDER_STATUSES_IDENTIFY": lambda: None}
+    client = create_app(NEVER_OPENED | nobody).test_client()
+
+    assert client.get(DOCUMENT).status_code == 401
+
+
+def shop_with(prefix: str, **options: Any) -> Flask:
+    """Make a shop that knows no callers and mounts the API at *prefix*."""
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    SQLAlchemy(shop)
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    shop.register_blueprint(create_blueprint(**options), url_prefix=prefix)
+    return shop
+
+
+def test_shop_serves_the_document_if_it_says_so() -> None:
+    without = shop_with("/api").test_client()
+    with_ = shop_with("/api", docs=True, list_form="envelope").test_client()
+
+    assert without.get("/api/openapi.json").status_code == 401
+    assert with_.get("/api/openapi.json").json == served("/api")
+    assert with_.post("/api/openapi.json").status_code == 401
+    assert with_.get("/api/statuses").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("prefix", "root", "path"),
+    [
+        ("/api", "", "/api"),
+        ("/api", "/shop", "/shop/api"),
+        ("/<tenant>/api", "", "/caf%C3%A9/api"),
+        ("/<tenant>/api", "", "/%7Bx%7D/api"),
+    ],
+)
+def test_server_of_the_document_is_the_path_that_was_asked(
+    prefix: str, root: str, path: str
+) -> None:
+    client = shop_with(prefix, docs=True).test_client()
+    address = f"{path.removeprefix(root)}/openapi.json"
+    read = client.get(address, environ_overrides={"SCRIPT_NAME": root})
+
+    assert read.json is not None
+    assert read.json["servers"] == [{"url": path}]
+
+
+# The command.
+
+
+def printed(app: Flask) -> Any:
+    return app.test_cli_runner().invoke(args=["order-statuses", "openapi"])
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, {"ORDER_STATUSES_DOCS": "no"}])
+def test_command_prints_the_document(settings: dict[str, str]) -> None:
+    printed_ = printed(create_app(NEVER_OPENED | settings))
+
+    assert json.loads(printed_.stdout) == served(
+        **settings | {"ORDER_STATUSES_DOCS": "yes"}
+    )
+
+
+def test_command_prints_the_document_of_a_shop() -> None:
+    shop = shop_with("/<string:tenant>/api/", list_form="envelope")
+    document = json.loads(printed(shop).stdout)
+
+    variables = {"tenant": {"default": "tenant"}}
+    servers = [{"url": "/{tenant}/api", "variables": variables}]
+    assert document == served("/api") | {"servers": servers}
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_document_without_pyyaml_is_an_error_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    openapi.read.cache_clear()
+
+    refused = printed(shop_with("/api"))
+    with pytest.raises(ModuleNotFoundError, match=r"order-statuses\[docs\]"):
+        create_blueprint(docs=True)
+
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: The OpenAPI document needs PyYAML: pip install 'order-statuses[docs]'\n"
+    )
 
 
 def test_nothing_of_the_document_is_loaded_before_it_is_asked_for() -> None:
     program = (
         "import sys; from order_statuses.app import create_app; "
-        "create_app({'DATABASE_URL': 'sqlite:////nowhere/x'}); "
-        "sys.exit('apispec' in sys.modules)"
+        f"app = create_app({NEVER_OPENED}); "
+        "assert 'yaml' not in sys.modules; "
+        "app.test_client().get('/api/openapi.json'); assert 'yaml' in sys.modules"
     )
 
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+# That responses obey it.
 
 
 def undocumented_header(response: Response) -> Response:
@@ -286,20 +530,29 @@ def missing_header(response: Response) -> Response:
     return response
 
 
+def missing_method(response: Response) -> Response:
+    response.headers["Allow"] = response.headers["Allow"].replace(", POST", "")
+    return response
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("method", "change"),
     [
-        undocumented_header,
-        undocumented_status_code,
-        undocumented_field,
-        missing_header,
+        ("GET", undocumented_header),
+        ("GET", undocumented_status_code),
+        ("GET", undocumented_field),
+        ("GET", missing_header),
+        ("HEAD", missing_header),
+        ("OPTIONS", undocumented_header),
+        ("OPTIONS", undocumented_status_code),
+        ("OPTIONS", missing_method),
+        ("PATCH", missing_method),
     ],
 )
-def test_an_answer_against_the_document_fails_its_test(
-    database: str, change: Any
+def test_a_response_against_the_document_fails_its_test(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, method: str, change: Any
 ) -> None:
-    with service(database) as app:
-        app.after_request(change)
+    monkeypatch.setitem(app.after_request_funcs, None, [change])
 
-        with pytest.raises(AssertionError):
-            client_of(app, ADMINISTRATOR).get("/api/2.0/statuses")
+    with pytest.raises(AssertionError):
+        client_of(app, ADMINISTRATOR).open("/api/2.0/statuses", method=method)
