@@ -21,17 +21,18 @@ def read() -> dict[str, Any]:
 
 
 def fill(connection: Connection) -> None:
-    """Load the stock data, unless the tables were filled before."""
+    """Load the stock data into empty tables, and add the lock if it is missing."""
     with Session(connection) as session:
         if session.get(CatalogueLock, 1) is None:
-            load(session)
+            session.add(CatalogueLock(token=new_token()))
+            if not any(session.scalar(select(of).limit(1)) for of in (Store, Status)):
+                load(session)
             session.flush()
 
 
 def load(session: Session) -> None:
     """Load the stock data, in the configured languages, into empty tables."""
     stock = read()
-    session.add(CatalogueLock(token=new_token()))
     session.add_all(Store(**store) for store in stock["stores"])
     for row in stock["statuses"]:
         texts = row.pop("texts")
