@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from flask import Request
 from werkzeug.exceptions import (
     BadRequest,
+    LengthRequired,
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
@@ -28,6 +29,7 @@ MAX_FIELDS = 1000
 TOO_LARGE = "The body is larger than 1 MiB; send a shorter one."
 TOO_MANY = f"The body has more than {MAX_FIELDS} fields; send fewer."
 NOT_UTF8 = "The body is not UTF-8; encode it as UTF-8."
+NO_LENGTH = "This server takes no body in chunks; send its Content-Length."
 CUT_SHORT = "The body did not arrive whole; send it again."
 
 Fields = dict[str, Any]
@@ -78,6 +80,7 @@ def read(request: Request) -> Body:
     """Take the whole body from the socket, or at most a little over 1 MiB of it.
 
     :raise 400: it did not arrive whole
+    :raise 411: it comes in chunks, which the server does not hand over
     """
     try:
         content: bytes | None = receive(request)
@@ -90,6 +93,11 @@ def read(request: Request) -> Body:
 
 
 def receive(request: Request) -> bytes:
+    # uWSGI does not say where such a body ends, and Werkzeug takes it for an empty one.
+    terminated = request.environ.get("wsgi.input_terminated")
+    in_chunks = "Transfer-Encoding" in request.headers
+    if in_chunks and request.content_length is None and not terminated:
+        raise LengthRequired(NO_LENGTH)
     # Werkzeug cuts a chunked body at its limit: a byte more tells that there is more.
     request.max_content_length = MAX_BYTES + 1
     try:

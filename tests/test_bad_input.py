@@ -109,6 +109,22 @@ def test_body_that_is_too_large(client: FlaskClient, terminated: bool) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.parametrize("encoding", ["chunked", "Chunked", "gzip, chunked"])
+def test_chunked_body_that_the_server_does_not_hand_over_is_411(
+    client: FlaskClient, encoding: str
+) -> None:
+    before = client.get(STATUS).data
+    as_uwsgi_has_it = {"HTTP_TRANSFER_ENCODING": encoding, "CONTENT_LENGTH": ""}
+
+    refused: Any = client.put(
+        STATUS, data="description=x", environ_overrides=as_uwsgi_has_it
+    )
+
+    assert (refused.status_code, refused.json["status"]) == (411, 411)
+    assert "Content-Length" in refused.json["message"]
+    assert client.get(STATUS).data == before
+
+
 def test_endless_chunked_body(client: FlaskClient) -> None:
     body = BytesIO(b"a" * 10_000_000)
 

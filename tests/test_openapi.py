@@ -311,6 +311,7 @@ ERRORS: dict[str, Json] = {
     },
     "NotFound": {"path": "/statuses/999"},
     "MethodNotAllowed": {"method": "PUT"},
+    "LengthRequired": {"method": "POST", "headers": {"Transfer-Encoding": "chunked"}},
     "PreconditionFailed": {"headers": {"If-Match": '"another"'}},
     "RequestEntityTooLarge": {"method": "POST", "data": b" " * (2**20 + 1)},
     "UnsupportedMediaType": {"method": "POST", "content_type": "application/xml"},

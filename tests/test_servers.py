@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from sysconfig import get_path
 
 import httpx
 import pytest
 
-from .conftest import ADMINISTRATOR, KEY
+from .conftest import ADMINISTRATOR, KEY, basic
 from .servers import ROOT, answers, gunicorn, stop
 
 pytestmark = pytest.mark.slow
@@ -76,6 +78,39 @@ def test_no_update_of_params_is_lost(two_servers: list[httpx.Client]) -> None:
     assert two_servers[1].get("/statuses/2").json()["params"] == before | last
 
 
+def test_chunked_body_under_uwsgi_is_411(database: str) -> None:
+    """uWSGI would hand it over as an empty one."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [str(Path(sys.executable).with_name("uwsgi")), "--module=wsgi:app"]
+    command += [f"--http-socket={address}", "--die-on-term"]
+    environment = {"DATABASE_URL": database, "PYTHONPATH": get_path("purelib")}
+    headers = {
+        "Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR),
+        "Transfer-Encoding": "chunked",
+    }
+
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment) as server:
+        while server.poll() is None and not answers(f"http://{address}"):
+            time.sleep(0.05)
+        try:
+            with closing(HTTPConnection(address, timeout=60)) as connection:
+                connection.putrequest("PUT", "/api/2.0/statuses/2")
+                for header in headers.items():
+                    connection.putheader(*header)
+                connection.endheaders()  # and never its chunks
+                status = connection.getresponse().status
+        finally:
+            stop(server)
+
+    assert status == 411
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
 def copy_checkout(folder: Path) -> None:
     for file in ROOT.iterdir():
         if file.suffix in {".py", ".json", ".yaml"} or file.name in {
@@ -88,8 +123,7 @@ def copy_checkout(folder: Path) -> None:
 
 def test_flask_run_serves_a_fresh_checkout(tmp_path: Path) -> None:
     copy_checkout(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
     command = [sys.executable, "-m", "flask", "run", "--port", port]
     url = f"http://127.0.0.1:{port}"
