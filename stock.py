@@ -288,7 +288,8 @@ def make_plan(
     deleted = {change.old["status_id"] for change in changes if change.old}
     taken = set(session.scalars(select(Status.status_id))) - deleted
     known = {str(row["store_id"]) for row in file["stores"]}
-    for key, row in after.items():
+    problems = []
+    for n, (key, row) in enumerate(after.items()):
         old = before.get(key)
         texts = (old or {}).get("store_texts", {})
         others = {store: texts[store] for store in texts.keys() - known}
@@ -296,12 +297,20 @@ def make_plan(
         new = overlay(
             old if is_kept else {"is_default": "N", "store_texts": others}, row
         )
+        if len(new.get("params", {})) > writing.MAX_PARAMS:
+            problems.append(f"statuses[{n}].params: More than {writing.MAX_PARAMS}.")
+        named = [own for own in new.get("texts", {}).values() if "description" in own]
+        if not (old or named):
+            problems.append(f"statuses[{n}].texts: A new status has no description.")
         if old:
             new["status_id"] = old["status_id"]
         elif row.get("status_id") in taken:
-            lines.append(f"{' '.join(key)} gets another id, {new.pop('status_id')}")
+            name, taken_id = " ".join(key), new.pop("status_id")
+            lines.append(f"{name} gets another id: {taken_id} is taken.")
         if old is None or in_full(old) != in_full(new):
             changes.append(Change(old, new))
+    if problems:
+        raise BadRequest("\n".join(problems))
     # The ids of the file come before those that the database chooses.
     changes.sort(key=lambda c: (c.new is not None, c.new and "status_id" not in c.new))
     lines += [line for change in changes for line in change.lines()]
