@@ -50,6 +50,8 @@ REFUSED_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
 CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the second table
 
+NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
+
 probes = Resource("probes", __name__)
 logger = logging.getLogger(__name__)
 
@@ -82,9 +84,13 @@ def connect(app: Flask) -> None:
     url = app.config["DATABASE_URL"]
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = config.engine_options(app.config)
-    SQLAlchemy(app)
+    try:
+        SQLAlchemy(app)
+    except OSError as error:  # the instance folder cannot be made
+        raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
         if is_embedded(app):
+            check_writable(db.engine.url.database)
             event.listen(db.engine, "connect", set_pragmas)
             reader = db.engine
         else:
@@ -98,6 +104,18 @@ def connect(app: Flask) -> None:
 def is_embedded(app: Flask) -> bool:
     backend: str = app.config["DATABASE_URL"].get_backend_name()
     return backend == "sqlite"
+
+
+def check_writable(file: str | None) -> None:
+    """Refuse an SQLite *file* in a folder where SQLite cannot write.
+
+    :raise ValueError: it is in one
+    """
+    if not file or file == ":memory:" or file.startswith("file:"):
+        return
+    folder = os.path.dirname(file)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise config.SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
 
 
 def set_pragmas(connection: Any, _: Any) -> None:
@@ -146,15 +164,15 @@ def refuse_closed(connection: Any, *_: Any) -> None:
 
 @probes.get("/livez")
 def live() -> Response:
-    """Answer, whatever the database does: a restart would not help it."""
+    """Respond even if the database is away: a restart would not bring it back."""
     return as_json({"status": "live"})
 
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Answer if the database does, and has all that this version needs.
+    """Respond if the database does, and has all that this version needs.
 
-    :raise 503: it has not; the log says what to do
+    :raise 503: it does not; the log says what to do
     """
     try:
         problem = cli.find_problem(db.session.connection())

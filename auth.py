@@ -130,7 +130,7 @@ def identify_user() -> Caller:
     raise NoCaller
 
 
-# One statement for all that a remembered answer needs, the token included.
+# One statement for all that a cached response needs, the token included.
 USER_AND_KEYS = (
     select(CatalogueLock.token, Key.key_hash, User.store_id)
     .select_from(CatalogueLock)

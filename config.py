@@ -5,7 +5,8 @@ sets it in ``app.config``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from flask import current_app
@@ -14,6 +15,9 @@ from sqlalchemy.exc import ArgumentError
 
 __version__ = "0.1.0"
 
+PREFIX = "ORDER_STATUSES_"
+# What Kubernetes makes for a Service called order-statuses, or order-statuses-db.
+OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
 SWITCHES = {
@@ -24,6 +28,10 @@ SWITCHES = {
     "false": False,
     "no": False,
 }
+
+
+class SettingError(ValueError):
+    """A setting that stops the start."""
 
 
 def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
@@ -134,7 +142,7 @@ SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return how SQLAlchemy connects to the database of *settings*.
 
-    Nothing waits for ever, writers wait for each other, and what was answered
+    Nothing waits for ever, writers wait for each other, and a write that got a 2xx
     survives a crash.
     """
     url: URL = settings["DATABASE_URL"]
@@ -156,6 +164,7 @@ def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
+            "client_encoding": "utf8",  # whatever the role or the database sets
         }
     }
 
@@ -190,14 +199,30 @@ def types() -> tuple[str, ...]:
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that *environ* has, as they were written."""
-    names = SETTINGS | SERVICE_SETTINGS
-    return {name: environ[name] for name in names if name in environ}
+    known = SETTINGS | SERVICE_SETTINGS
+    check_names(environ, known)
+    return {name: environ[name] for name in known if name in environ}
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that look like settings of ours and are not *known*.
+
+    :raise ValueError: with the nearest known name
+    """
+    for name in names:
+        ours = name.startswith(PREFIX) and not OF_KUBERNETES.fullmatch(name)
+        if ours and name not in known:
+            (nearest,) = get_close_matches(name, known, n=1, cutoff=0)
+            hint = f"is {nearest} meant?"
+            if name in SERVICE_SETTINGS:
+                hint = "it is one of the standalone service."
+            raise SettingError(f"{name} is no setting here; {hint}")
 
 
 def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
     """Give *app_config* the *settings* it lacks, and parse each value in place.
 
-    :raise ValueError: naming the setting, for a value that makes no sense
+    :raise ValueError: naming the setting, for an invalid value
     """
     for name, setting in settings.items():
         value = app_config.get(name, setting.default)
@@ -205,4 +230,4 @@ def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> Non
             app_config[name] = setting.parse(value)
         except (ValueError, LookupError, TypeError, AttributeError, ArgumentError):
             # Without the value, which may hold a password.
-            raise ValueError(f"{name} must be {setting.meaning}.") from None
+            raise SettingError(f"{name} must be {setting.meaning}.") from None
