@@ -245,7 +245,7 @@ for name, module in sys.modules.items():
                 print(statement.module)
 """
 # Flask brings what it is made of.
-BROUGHT = {"order_statuses", "blinker", "click", "werkzeug"}
+BROUGHT = {"order_statuses", "blinker", "click", "markupsafe", "werkzeug"}
 
 
 def test_wheel_asks_for_what_the_blueprint_imports_and_no_more(wheel: Wheel) -> None:
