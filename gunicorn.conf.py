@@ -105,3 +105,15 @@ def post_request(worker, req, environ, resp):
             if not req.body.read(64 * 1024):
                 break
     req.unreader.seconds = ARRIVAL_SECONDS  # for the connection's next request
+
+
+def worker_exit(server, worker):
+    """Have one worker alone say that the application does not start.
+
+    A second one would end gunicorn with a traceback and status 1 instead of 3.
+    """
+    if not worker.booted and (worker.age - 1) % server.cfg.workers:
+        # Until the master says stop, or is gone.
+        while worker.alive and worker.ppid == os.getppid():
+            time.sleep(0.1)
+        os._exit(0)

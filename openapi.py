@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from flask import Response, current_app, request, url_for
-from markupsafe import Markup
 from werkzeug.routing import BuildError
 
 from . import config
@@ -24,7 +24,7 @@ ADDRESS = "/openapi.json"
 CONDITIONAL = ("put", "delete")  # where a setting makes If-Match required
 
 # Swagger UI's own page has an inline script, which the headers below forbid.
-PAGE = Markup("""<!doctype html>
+PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -37,8 +37,8 @@ PAGE = Markup("""<!doctype html>
 <script src="{files}swagger-ui-bundle.js"></script>
 <script src="{files}init.js" data-credentials="{credentials}"></script>
 </html>
-""")
-LINK = Markup('At <a href="{page}">{prefix}</a>, lists come {form}.')
+"""
+LINK = 'At <a href="{page}">{prefix}</a>, lists come {form}.'
 FORMS = {"array": "as plain arrays", "envelope": "in an envelope"}
 SCRIPT = """const { src, dataset } = document.currentScript;
 SwaggerUIBundle({
@@ -95,7 +95,7 @@ def create_docs_blueprint(list_form: str) -> Docs:
             files="" if request.path.endswith("/") else "docs/",
             # Of a 401 to HTTP Basic, browsers would make a dialog of their own.
             credentials="same-origin" if has_own_login() else "omit",
-            links=Markup(" ").join(links_to_others()),
+            links=" ".join(links_to_others()),
         )
         return for_everyone(html, "text/html")
 
@@ -133,12 +133,12 @@ def has_own_login() -> bool:
     return current_app.config["ORDER_STATUSES_IDENTIFY"] is not None
 
 
-def links_to_others() -> Iterator[Markup]:
+def links_to_others() -> Iterator[str]:
     """Yield a sentence with a link for each other mount that has a page."""
     for name, bp in current_app.blueprints.items():
         if isinstance(bp, Docs) and name != request.blueprint:
             with suppress(BuildError):  # its prefix has other variables
-                page = url_for(f"{name}.page", **request.view_args or {})
+                page = escape(url_for(f"{name}.page", **request.view_args or {}))
                 prefix = page.removesuffix("/docs")
                 yield LINK.format(page=page, prefix=prefix, form=FORMS[bp.list_form])
 

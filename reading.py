@@ -1,6 +1,6 @@
 """Reading: one status, a list, as a store and a language see it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,19 @@ def get_status_or_404(
     if not found:
         raise NotFound("There is no such status.")
     return found[0]
+
+
+def matching(
+    statuses: Iterable[OrderStatus], query: Mapping[str, Any]
+) -> list[OrderStatus]:
+    """Return those of *statuses* with the letters and all the params of a *query*."""
+    letters, params = query.get("status"), query["params"].items()
+    return [
+        status
+        for status in statuses
+        if (letters is None or status.status in letters.split(","))
+        and params <= status.params.items()
+    ]
 
 
 def snapshot(

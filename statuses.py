@@ -22,7 +22,7 @@ def index() -> Response:
     """List the statuses of a type."""
     query = statuses_query.load(request.args)
     found = reading.list_statuses(query["type"], query["lang_code"], caller().store_id)
-    return as_list("statuses", found, query)
+    return as_list("statuses", reading.matching(found, query), query)
 
 
 @bp.get("/statuses/<status_id>")

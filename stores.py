@@ -38,7 +38,7 @@ def statuses(store_id: str) -> Response:
     reading.get_store_or_404(store_id)
     query = statuses_query.load(request.args)
     found = reading.list_statuses(query["type"], query["lang_code"], int(store_id))
-    return as_list("statuses", found, query)
+    return as_list("statuses", reading.matching(found, query), query)
 
 
 @bp.get("/stores/<store_id>/statuses/<status_id>")

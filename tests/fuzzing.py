@@ -31,7 +31,7 @@ def filter_case(
     """Leave out what is only called invalid: on the wire it is not.
 
     A form has nothing but text, and the last of repeated names counts; of a repeated
-    parameter the first.
+    parameter the first, and of params only what has a name in brackets.
     """
     if is_valid(case):
         return True
@@ -39,7 +39,7 @@ def filter_case(
     is_json = "json" in (case.media_type or "")
     fields = case.body.values() if isinstance(case.body, dict) and not is_json else ()
     return all(isinstance(field, str) for field in fields) and not any(
-        isinstance(parameter, list) for parameter in parameters
+        isinstance(parameter, list | dict) for parameter in parameters
     )
 
 

@@ -245,6 +245,21 @@ def ids(answer: TestResponse) -> list[str]:
         ("type=X", []),
         ("type=", []),
         ("sort_by=position&company_id=7", ["1", "2", "3", "4", "5", "6", "7"]),
+        ("status=P", ["1"]),
+        ("status=C,P,Z", ["1", "2"]),
+        ("status=P&status=C", ["1"]),
+        ("status=p", []),
+        ("status=", []),
+        ("status=B&type=G", []),
+        ("params[repay]=N", ["1", "2", "6"]),
+        ("params%5Brepay%5D=N&params[gift_cert_status]=P", ["1", "6"]),
+        ("params[repay]=Y&status=B,P,F&items_per_page=1&page=2", ["4"]),
+        ("params[repay]=N&params[repay]=Y", ["1", "2", "6"]),
+        ("params[repay]=", []),
+        ("params[repay]=n", []),
+        ("params[no]=N", []),
+        ("params[]=N", []),
+        ("params[repay=N&params=N", ["1", "2", "3", "4", "5", "6", "7"]),
     ],
 )
 def test_list_is_cut_as_its_query_says(
@@ -279,6 +294,22 @@ def test_page_that_makes_no_sense_is_400(client: FlaskClient, query: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("items_per_page=-1", "Must be greater than or equal to 0."),
+        ("page=-1", "Must be greater than or equal to 1."),
+        ("page=1.5", "Must be a whole number of at most 18 digits."),
+    ],
+)
+def test_message_says_what_is_wrong_with_a_page(
+    client: FlaskClient, query: str, problem: str
+) -> None:
+    refused: Any = client.get(f"/api/2.0/statuses?{query}").json
+
+    assert refused["errors"] == {query.partition("=")[0]: [problem]}
+
+
+@pytest.mark.parametrize(
     ("query", "total", "link"),
     [
         ("", "7", None),
@@ -289,6 +320,8 @@ def test_page_that_makes_no_sense_is_400(client: FlaskClient, query: str) -> Non
         ("items_per_page=3&page=3", "7", "first=1 prev=2 last=3"),
         ("items_per_page=3&page=9", "7", "first=1 prev=3 last=3"),
         ("items_per_page=3&type=X", "0", "first=1 last=1"),
+        ("status=P,C,B", "3", None),
+        ("params[repay]=N&status=P,C,B&items_per_page=1", "2", "first=1 next=2 last=2"),
     ],
 )
 def test_headers_tell_the_total_and_the_other_pages(
@@ -324,6 +357,20 @@ def test_links_lead_through_the_whole_list(client: FlaskClient) -> None:
     assert links(answer)["last"] == (
         "/api/2.0/statuses?lang_code=ru&items_per_page=2&x=%3E+1&x=2&page=4"
     )
+
+
+def test_link_that_a_proxy_would_refuse_is_left_out(client: FlaskClient) -> None:
+    def listed(filler: int) -> TestResponse:
+        query = f"items_per_page=3&x={'y' * filler}"
+        return client.get(f"/api/2.0/statuses?{query}")
+
+    longest = 2000 - len(listed(0).headers["Link"])  # of three links, each with it
+
+    assert len(listed(longest // 3).headers["Link"]) in range(1998, 2001)
+    for filler in (longest // 3 + 1, 8000):
+        assert "Link" not in listed(filler).headers
+        assert listed(filler).headers["X-Total-Count"] == "7"
+        assert ids(listed(filler)) == ["1", "2", "3"]
 
 
 def test_references_are_paths_whatever_the_host(client: FlaskClient) -> None:

@@ -50,7 +50,9 @@ def describe(client: FlaskClient, description: str) -> None:
     assert changed.status_code == 200
 
 
-@pytest.mark.parametrize("address", READS)
+@pytest.mark.parametrize(
+    "address", [*READS, "/api/2.0/statuses?status=P&params[repay]=N"]
+)
 def test_warm_read_is_one_statement(
     app: Flask, client: FlaskClient, address: str
 ) -> None:
@@ -217,12 +219,12 @@ def test_host_that_writes_through_its_own_session_is_read(
 ) -> None:
     description(client)
     with app.app_context():
-        db.session.get_one(StatusText, (2, "en")).description = "Updated"
+        db.get_or_404(StatusText, (2, "en")).description = "Updated"
         db.session.commit()
     assert description(client) == "Updated"
 
     with app.app_context():
-        db.session.delete(db.session.get_one(StatusText, (2, "en")))
+        db.session.delete(db.get_or_404(StatusText, (2, "en")))
         db.session.flush()
         db.session.add(StatusText(status_id=2, lang_code="en", description="Added"))
         db.session.commit()
@@ -245,7 +247,7 @@ def test_host_that_rolls_a_savepoint_back_is_read(
 ) -> None:
     description(client)
     with app.app_context():
-        english = db.session.get_one(StatusText, (2, "en"))
+        english = db.get_or_404(StatusText, (2, "en"))
         savepoint = db.session.begin_nested()
         english.description = "Never"
         db.session.flush()
@@ -331,7 +333,7 @@ def test_what_a_host_reads_before_it_goes_on_writing_is_not_kept(
     app: Flask, client: FlaskClient
 ) -> None:
     with app.app_context():
-        english = db.session.get_one(StatusText, (2, "en"))
+        english = db.get_or_404(StatusText, (2, "en"))
         for number in ("One", "Two"):
             english.description = number
             db.session.flush()

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from flask import Flask, Response
 from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy.exc import OperationalError
@@ -416,6 +417,8 @@ def test_service_may_serve_no_document() -> None:
 def shop_with(prefix: str, **options: Any) -> Flask:
     """Make a shop that knows no callers and mounts the API at *prefix*."""
     shop = Flask("shop")
+    shop.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    SQLAlchemy(shop)
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
     shop.register_blueprint(create_blueprint(**options), url_prefix=prefix)
     return shop

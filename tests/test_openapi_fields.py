@@ -118,8 +118,7 @@ CHECKS: dict[Any, Callable[[Any], Json]] = {
     schemas.known_type: lambda _: {"enum": list(config.types())},
     schemas.one_line: lambda _: {"pattern": ONE_LINE},
     schemas.trim: lambda _: {"pattern": NOT_BLANK},
-    schemas.params_as_text: lambda _: {},
-    schemas.check_params: lambda _: params(),
+    schemas.params_as_text: lambda _: params(),
     schemas.yes_no: lambda _: {},
 }
 ONE_LINE = r"^[^\n\v\f\r\x1c-\x1e\x85\u2028\u2029]*$"
@@ -132,6 +131,8 @@ def described(field: fields.Field[Any]) -> Json:
     :raise KeyError: it has a check that is not in CHECKS, and so in no document
     """
     schema: Json = {"type": TYPES[type(field)]}
+    if isinstance(field, fields.Dict) and field.value_field:
+        schema["additionalProperties"] = described(field.value_field)
     for check in (*field.pre_load, *field.validators):
         is_ours = inspect.isfunction(check)
         schema |= CHECKS[check if is_ours else type(check)](check)

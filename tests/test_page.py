@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
 from werkzeug.test import TestResponse
 
 from order_statuses.api import create_blueprint
@@ -22,10 +23,18 @@ def stranger(**settings: str) -> FlaskClient:
     return create_app(NOBODY | settings).test_client()
 
 
+def shop_without_mounts() -> Flask:
+    """Make a shop that knows no callers."""
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    SQLAlchemy(shop)
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    return shop
+
+
 def shop_with(*mounts: str) -> FlaskClient:
     """Return a client of a shop that mounts the API, with its page, at each prefix."""
-    shop = Flask("shop")
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    shop = shop_without_mounts()
     for number, prefix in enumerate(mounts):
         bp = create_blueprint(f"mount_{number}", docs=True)
         shop.register_blueprint(bp, url_prefix=prefix)
@@ -156,8 +165,7 @@ def test_cookies_are_sent_where_a_host_knows_its_callers_by_them() -> None:
 
 
 def test_shop_serves_no_page_unless_it_says_so() -> None:
-    shop = Flask("shop")
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    shop = shop_without_mounts()
     shop.register_blueprint(create_blueprint(), url_prefix="/api")
 
     assert shop.test_client().get("/api/docs").status_code == 401
