@@ -3,7 +3,7 @@ PORT ?= 5000
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run install test test-slow bench soak check format clean
+.PHONY: run install test test-lowest test-slow bench soak screenshot check format clean
 
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
@@ -12,6 +12,9 @@ install: .venv/developed
 
 test: .venv/developed
 	$(BIN)/pytest --numprocesses=2 --cov --cov-report=term
+
+test-lowest: .venv-lowest/developed
+	.venv-lowest/bin/pytest --numprocesses=2
 
 test-slow: .venv/developed
 	$(BIN)/pytest -m slow
@@ -22,6 +25,9 @@ bench: .venv/developed
 
 soak: .venv/developed
 	$(BIN)/python -m tests.soak
+
+screenshot: .venv/developed
+	$(BIN)/python -m tests.screenshot
 
 # mypy knows a package by its folder: it sees one of links to the modules.
 check: .venv/developed
@@ -37,7 +43,7 @@ format: .venv/developed
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist *.egg-info .coverage .*_cache
+	rm -rf .venv .venv-lowest build dist *.egg-info .coverage .*_cache
 
 # A stamp a list of requirements: nothing is installed twice.
 .venv/created:
@@ -51,4 +57,11 @@ clean:
 
 .venv/developed: .venv/served requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
+	touch $@
+
+# The lowest versions that requirements.txt allows.
+.venv-lowest/developed: .venv/created requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv --clear .venv-lowest
+	sed -nE 's/ *#.*//; s/\[.*\]//; s/>=/==/p' requirements.txt > .venv-lowest/lowest.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c .venv-lowest/lowest.txt
 	touch $@

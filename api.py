@@ -58,7 +58,7 @@ def create_blueprint(
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
-    or ``envelope``; *docs* serves the OpenAPI document to everyone.
+    or ``envelope``; *docs* serves the OpenAPI document, and its page, to everyone.
     """
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
@@ -90,16 +90,28 @@ def exempt_from_csrf(app: Flask, csrf: Any) -> None:
     ``csrf.exempt(bp)`` does not apply to nested blueprints, so each is exempted here.
     Requests that a browser was tricked into are refused all the same.
     """
-    for bp in app.iter_blueprints():
-        if isinstance(bp, Resource):
-            csrf.exempt(bp)
+    mounted = [bp for bp in app.iter_blueprints() if isinstance(bp, Resource)]
+    if not mounted:
+        raise ValueError("Call exempt_from_csrf after the API is mounted.")
+    for bp in mounted:
+        csrf.exempt(bp)
+    app.extensions["order_statuses_csrf"] = csrf
 
 
 def prepare(state: BlueprintSetupState) -> None:
-    """Give the application that mounts the blueprint its settings and commands."""
+    """Give the application that mounts the blueprint its settings and commands.
+
+    :raise ValueError: what the API needs of the application is missing or misspelt
+    """
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
+    if "order_statuses_csrf" in state.app.extensions:
+        raise ValueError("Mount the API before exempt_from_csrf is called.")
+    check_database(cast(Flask, state.app))
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
+    is_service = models.READER in state.app.extensions
+    known = config.SETTINGS | (config.SERVICE_SETTINGS if is_service else {})
+    config.check_names(state.app.config, known)
     config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
     mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)
@@ -107,10 +119,26 @@ def prepare(state: BlueprintSetupState) -> None:
     state.app.cli.add_command(cli.commands)
 
 
+def check_database(app: Flask) -> None:
+    """Refuse an application that has no database for the API.
+
+    :raise ValueError: its SQLAlchemy extension, or its default database, is missing
+    """
+    with app.app_context():
+        try:
+            _ = models.db.engine
+        except LookupError as error:
+            raise ValueError(
+                "The API's tables are in the default database of the application's "
+                "SQLAlchemy extension: call db.init_app(app) before the mount, and set "
+                "SQLALCHEMY_DATABASE_URI even beside SQLALCHEMY_BINDS."
+            ) from error
+
+
 def guard() -> None:
     """Refuse unknown callers everywhere, and others what they may not do.
 
-    Of the fallback they learn a 404 or a 405, which go first. The document is public.
+    Of the fallback they learn a 404 or a 405, which go first. The docs are public.
     """
     if openapi.is_docs_request():
         return

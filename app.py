@@ -1,5 +1,6 @@
 """The standalone service: the blueprint's first host, and its local administrator."""
 
+import json
 import logging
 import os
 import re
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 import click
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, redirect, request, url_for
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
+from werkzeug.wrappers import Response as BaseResponse
 
 from . import auth, cli, config
 from .api import create_blueprint
@@ -31,6 +33,16 @@ from .responses import Resource, as_error, as_json
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+POOLER = "order_statuses_pooler"
+# In a connection of our own alone, and not what the URL's options set; but writers must
+# see what others have written.
+SET_PARAMETERS = """
+    SELECT set_config(name, ours.value, false)
+    FROM pg_settings JOIN json_each_text(%s::json) AS ours (name, value) USING (name)
+    WHERE pg_backend_pid() = %s
+    AND (source <> 'client' OR name = 'default_transaction_isolation')
+"""
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
@@ -38,6 +50,8 @@ REFUSED_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
 # Where Linux lists the TCP connections of this machine, and whose they are.
 CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the second table
+
+NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
 
 probes = Resource("probes", __name__)
 logger = logging.getLogger(__name__)
@@ -59,6 +73,8 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)
     app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
+    if docs:
+        app.add_url_rule("/", view_func=show_docs)
     application = api_php(with_request_id(app.wsgi_app))
     app.wsgi_app = application  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
@@ -66,18 +82,28 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
+def show_docs() -> BaseResponse:
+    """Lead who opens the service's address in a browser to the page."""
+    return redirect(url_for("order_statuses.docs.page"))
+
+
 def connect(app: Flask) -> None:
     """Give *app* its database; nothing is opened before the first request."""
     url = app.config["DATABASE_URL"]
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = config.engine_options(app.config)
-    SQLAlchemy(app)
+    try:
+        SQLAlchemy(app)
+    except OSError as error:  # the instance folder cannot be made
+        raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
         if is_embedded(app):
+            check_writable(db.engine.url.database)
             event.listen(db.engine, "connect", set_pragmas)
             reader = db.engine
         else:
             event.listen(db.engine, "checkout", refuse_closed)
+            set_parameters(config.postgresql_parameters(app.config))
             # One statement needs no BEGIN, which is a round trip.
             reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
         app.extensions[READER] = reader
@@ -88,9 +114,48 @@ def is_embedded(app: Flask) -> bool:
     return backend == "sqlite"
 
 
+def check_writable(file: str | None) -> None:
+    """Refuse an SQLite *file* in a folder where SQLite cannot write.
+
+    :raise ValueError: it is in one
+    """
+    if not file or file.startswith("file:"):
+        return
+    folder = os.path.dirname(file)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise config.SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
+
+
 def set_pragmas(connection: Any, _: Any) -> None:
     for pragma in config.SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def set_parameters(parameters: Mapping[str, str]) -> None:
+    """Set the *parameters* of each connection, or of each session's transaction.
+
+    Behind a pooler such as PgBouncer a connection is another client's after the
+    transaction: nothing may stay on it, prepared statements neither.
+    """
+    local = [f"SET LOCAL {name} = '{value}'" for name, value in parameters.items()]
+    # The first must come before any query.
+    locally = "; ".join(["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", *local])
+
+    def set_in_connection(connection: Any, record: Any) -> None:
+        autocommit, connection.autocommit = connection.autocommit, True
+        arguments = [json.dumps(parameters), connection.info.backend_pid]
+        found = connection.execute(SET_PARAMETERS, arguments)
+        connection.autocommit = autocommit
+        record.info[POOLER] = not found.rowcount
+        if not found.rowcount:
+            connection.prepare_threshold = None
+
+    def set_in_transaction(_session: Any, _: Any, connection: Connection) -> None:
+        if connection.info[POOLER]:
+            connection.exec_driver_sql(locally)
+
+    event.listen(db.engine, "connect", set_in_connection)
+    event.listen(db.session, "after_begin", set_in_transaction)
 
 
 def refuse_closed(connection: Any, *_: Any) -> None:

@@ -71,6 +71,7 @@ def init(file: IO[bytes] | None) -> None:
 def load(create_tables: bool) -> None:
     """Load the stock data into empty tables that a shop made with its own Alembic."""
     with click_errors(), db.engine.connect() as connection, exclusive(connection):
+        check_encoding(connection)
         if create_tables:
             models.Base.metadata.create_all(connection)
         stock.fill(connection)
@@ -310,6 +311,7 @@ def access(user: User) -> str:
 def initialise(file: dict[str, Any] | None = None) -> bool:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
     with migrating() as connection:
+        check_encoding(connection)
         upgrade(connection)
         return stock.fill(connection, file)
 
@@ -356,6 +358,17 @@ def exclusive(connection: Connection) -> Iterator[None]:
         connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
     yield
     connection.commit()
+
+
+def check_encoding(connection: Connection) -> None:
+    """Refuse a PostgreSQL database that cannot hold all of Unicode."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            raise click.ClickException(
+                f"The database's encoding is {encoding}, which cannot hold every text. "
+                "Create the database with ENCODING 'UTF8'."
+            )
 
 
 def upgrade(connection: Connection) -> None:

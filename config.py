@@ -5,7 +5,8 @@ sets it in ``app.config``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from flask import current_app
@@ -14,6 +15,9 @@ from sqlalchemy.exc import ArgumentError
 
 __version__ = "0.1.0"
 
+PREFIX = "ORDER_STATUSES_"
+# What Kubernetes makes for a Service called order-statuses, or order-statuses-db.
+OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
 SWITCHES = {
@@ -24,6 +28,10 @@ SWITCHES = {
     "false": False,
     "no": False,
 }
+
+
+class SettingError(ValueError):
+    """A setting that stops the start."""
 
 
 def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
@@ -68,9 +76,16 @@ def database_url(value: str) -> URL:
     'postgresql+psycopg://db/statuses'
     """
     url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value))
-    if url.drivername not in {"sqlite", "postgresql+psycopg"}:
+    if url.drivername not in {"sqlite", "postgresql+psycopg"} or is_in_memory(url):
         raise ValueError
     return url
+
+
+def is_in_memory(url: URL) -> bool:
+    """Say whether *url* would give each worker an SQLite database of its own."""
+    return url.drivername == "sqlite" and (
+        ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+    )
 
 
 def seconds(least: int) -> Callable[[Any], int]:
@@ -107,7 +122,9 @@ SETTINGS = {
 # Of the standalone service alone.
 SERVICE_SETTINGS = {
     "DATABASE_URL": Setting(
-        "sqlite:///order_statuses.db", "a sqlite:// or postgresql:// URL", database_url
+        "sqlite:///order_statuses.db",
+        "a postgresql:// URL, or sqlite:/// and a file",
+        database_url,
     ),
     "ORDER_STATUSES_LIST_FORM": Setting(
         "array", "array or envelope", one_of("array", "envelope")
@@ -128,8 +145,6 @@ SERVICE_SETTINGS = {
     ),
 }
 
-# Writers that have waited for the lock see what the others have written.
-READ_COMMITTED = "-c default_transaction_isolation=read\\ committed"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -143,8 +158,7 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     options = ENGINE_OPTIONS[url.get_backend_name()](settings)
     # Texts and e-mail addresses are none of the log's business.
     options["hide_parameters"] = True
-    if url.database not in {None, "", ":memory:"}:  # that one has no pool
-        options["pool_timeout"] = settings["ORDER_STATUSES_POOL_TIMEOUT"]
+    options["pool_timeout"] = settings["ORDER_STATUSES_POOL_TIMEOUT"]
     return options
 
 
@@ -154,21 +168,25 @@ def sqlite_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = {
+    return {
+        "connect_args": {
+            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
+            "keepalives_idle": 30,  # routers forget connections that are silent
+            "client_encoding": "utf8",  # whatever the role or the database sets
+        }
+    }
+
+
+def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of PostgreSQL that a transaction of the service has."""
+    return {
         "synchronous_commit": "on",
         "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
         "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
         # Longer than gunicorn lets a request take.
         "idle_in_transaction_session_timeout": "60s",
-    }
-    ours = [f"-c {name}={value}" for name, value in parameters.items()]
-    theirs = settings["DATABASE_URL"].query.get("options", "")
-    return {
-        "connect_args": {
-            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
-            "keepalives_idle": 30,  # routers forget connections that are silent
-            "options": " ".join([*ours, theirs, READ_COMMITTED]),
-        }
+        # Writers that have waited for the lock see what the others have written.
+        "default_transaction_isolation": "read committed",
     }
 
 
@@ -189,8 +207,24 @@ def types() -> tuple[str, ...]:
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that *environ* has, as they were written."""
-    names = SETTINGS | SERVICE_SETTINGS
-    return {name: environ[name] for name in names if name in environ}
+    known = SETTINGS | SERVICE_SETTINGS
+    check_names(environ, known)
+    return {name: environ[name] for name in known if name in environ}
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that look like settings of ours and are not *known*.
+
+    :raise ValueError: with the nearest known name
+    """
+    for name in names:
+        ours = name.startswith(PREFIX) and not OF_KUBERNETES.fullmatch(name)
+        if ours and name not in known:
+            (nearest,) = get_close_matches(name, known, n=1, cutoff=0)
+            hint = f"is {nearest} meant?"
+            if name in SERVICE_SETTINGS:
+                hint = "it is one of the standalone service."
+            raise SettingError(f"{name} is no setting here; {hint}")
 
 
 def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
@@ -204,4 +238,4 @@ def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> Non
             app_config[name] = setting.parse(value)
         except (ValueError, LookupError, TypeError, AttributeError, ArgumentError):
             # Without the value, which may hold a password.
-            raise ValueError(f"{name} must be {setting.meaning}.") from None
+            raise SettingError(f"{name} must be {setting.meaning}.") from None

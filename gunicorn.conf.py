@@ -6,10 +6,12 @@ GUNICORN_CMD_ARGS changes anything.
 
 import logging
 import os
-import socket
-import struct
 import time
 from contextlib import suppress
+
+from gunicorn.http import parser
+from gunicorn.http.errors import NoMoreData
+from gunicorn.http.unreader import SocketUnreader
 
 bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 
@@ -61,26 +63,57 @@ forwarded_allow_ips = ""
 # Otherwise gunicorn opens a control socket in the home directory.
 control_socket_disable = True
 
-# A client that sends nothing for so long in the middle of a request is not waited for.
-PAUSE = 10  # seconds
-# How much of a refused body is taken for its sender's sake.
-DRAIN_BYTES = 64 * 1024 * 1024
+# How long a worker waits for a client, all pauses together: while a request arrives,
+# with a second more for each 128 KiB, and then for the rest of a refused body. Even for
+# a body of 1 MiB that is less than *timeout*: no client can have a worker replaced.
+ARRIVAL_SECONDS = 10
+BYTES_A_SECOND = 128 * 1024
 DRAIN_SECONDS = 5
 
 
-def pre_fork(server, worker):
-    """Limit the pauses on connections, which inherit what their listener has."""
-    pause = struct.pack("ll", PAUSE, 0)
-    for listener in worker.sockets:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pause)
+class TimedUnreader(SocketUnreader):
+    """Read from a client, and wait for it no more than *seconds*."""
+
+    seconds = ARRIVAL_SECONDS
+
+    def chunk(self, *args):
+        if self.seconds <= 0:
+            raise NoMoreData
+        started = time.monotonic()
+        self.sock.settimeout(self.seconds)
+        try:
+            received = super().chunk(*args)
+        except TimeoutError as error:
+            raise NoMoreData from error
+        finally:
+            self.sock.settimeout(None)
+            self.seconds -= time.monotonic() - started
+        self.seconds += len(received) / BYTES_A_SECOND
+        return received
+
+
+# gunicorn has no setting for this, and no hook before it reads the headers.
+parser.SocketUnreader = TimedUnreader
 
 
 def post_request(worker, req, environ, resp):
     """Take the rest of a refused body: most clients only then read the answer."""
     end = time.monotonic() + DRAIN_SECONDS
-    req.unreader.sock.settimeout(DRAIN_SECONDS)
-    left = DRAIN_BYTES
-    with suppress(Exception):  # the sender is gone, or its chunks are broken
-        while left > 0 and time.monotonic() < end and not req.body.failed:
-            taken = req.body.read(64 * 1024)
-            left = left - len(taken) if taken else 0
+    with suppress(Exception):  # the sender is gone or late, or its chunks are broken
+        while not req.body.failed and (left := end - time.monotonic()) > 0:
+            req.unreader.seconds = left
+            if not req.body.read(64 * 1024):
+                break
+    req.unreader.seconds = ARRIVAL_SECONDS  # for the connection's next request
+
+
+def worker_exit(server, worker):
+    """Have one worker alone say that the application does not start.
+
+    A second one would end gunicorn with a traceback and status 1 instead of 3.
+    """
+    if not worker.booted and (worker.age - 1) % server.cfg.workers:
+        # Until the master says stop, or is gone.
+        while worker.alive and worker.ppid == os.getppid():
+            time.sleep(0.1)
+        os._exit(0)

@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import date
+from sqlite3 import SQLITE_BUSY
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import current_app, g
@@ -240,10 +241,24 @@ def not_initialised() -> ServiceUnavailable:
     return ServiceUnavailable("The database is not set up yet.", retry_after=5)
 
 
+def is_conflict(error: SQLAlchemyError) -> bool:
+    """Say whether the database refused to let a transaction wait for another.
+
+    PostgreSQL has serialization failures and deadlocks, SQLite has SQLITE_BUSY.
+    """
+    cause = getattr(error, "orig", None)
+    return (
+        getattr(cause, "sqlstate", "") in {"40001", "40P01"}
+        or getattr(cause, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
+    )
+
+
 def is_table_missing(error: SQLAlchemyError) -> bool:
     """Say whether the database lacks a table."""
     cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", "") == "42P01" or "no such table" in str(cause)
+    # psycopg's name for the code, and psycopg2's, which a shop may have.
+    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")}
+    return "42P01" in codes or "no such table" in str(cause)
 
 
 def reason_of(error: SQLAlchemyError) -> str:

@@ -14,6 +14,8 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 # What views take of an address. A host's prefix may have variables of its own.
 IDS = ("status_id", "store_id")
+# A query may be long, and nginx takes no more than 4 KB of headers from a server.
+MAX_LINK = 2000
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -70,13 +72,16 @@ def as_list(name: str, items: Sequence[Any], query: Mapping[str, Any]) -> Respon
     """Return the page of *items* that *query* asks for, in the mount's list form.
 
     An array, or an envelope with *name* as its key; ``X-Total-Count`` is the number of
-    all items, and a list that is cut has a ``Link`` to its other pages (RFC 8288).
+    all items, and a list that is cut has a ``Link`` to its other pages (RFC 8288), but
+    for one that is too long.
     """
     page, size = query["page"], query["items_per_page"] or max(len(items), 1)
     shown: Any = items[(page - 1) * size : page * size]
     headers = {"X-Total-Count": str(len(items))}
     if query["items_per_page"]:
-        headers["Link"] = links(page, max(-(-len(items) // size), 1))
+        link = links(page, max(-(-len(items) // size), 1))
+        if len(link) <= MAX_LINK:
+            headers["Link"] = link
     if list_form() == "envelope":
         paging = {
             "items_per_page": query["items_per_page"],

@@ -74,8 +74,8 @@ def yes_no(value: Any) -> Any:
 
 def digits(value: Any) -> Any:
     """Refuse numbers that int() would take but a database or a reader would not."""
-    if not re.fullmatch("[0-9]{1,18}", value):
-        raise ValidationError("Must be a number of at most 18 digits.")
+    if not re.fullmatch("-?[0-9]{1,18}", value):
+        raise ValidationError("Must be a whole number of at most 18 digits.")
     return value
 
 
@@ -100,8 +100,12 @@ def params_as_text(params: Any) -> Any:
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Say what is wrong with each of the *params*."""
-    wrong = [problem for item in params.items() if (problem := problem_of(*item))]
+    """Say what is wrong with each of the *params*, under its own name."""
+    wrong = {
+        f"params.{name[:64]}": [problem]
+        for name, param in params.items()
+        if (problem := problem_of(name, param))
+    }
     if wrong:
         raise ValidationError(wrong)
 
@@ -109,16 +113,22 @@ def check_params(params: Mapping[str, Any]) -> None:
 def problem_of(name: str, param: Any) -> str | None:
     """Say what is wrong with a param, if anything is; None is one to remove."""
     if not re.fullmatch(PARAM_NAME, name):
-        return f"{name[:64]!r} must be at most 64 of A-Z a-z 0-9 _ . and -."
+        return "The name must be at most 64 of A-Z a-z 0-9 _ . and -."
     if param is None:
         return None
     if not isinstance(param, str):
-        return f"{name} must be a string, not an object or a list."
+        return "Must be a string, not an object or a list."
     if len(param) > PARAM_LENGTH:
-        return f"{name} must be at most {PARAM_LENGTH} characters long."
+        return f"Must be at most {PARAM_LENGTH} characters long."
     if name in KNOWN_PARAMS and not re.fullmatch(KNOWN_PARAMS[name], param):
-        return f"{name} must match {KNOWN_PARAMS[name]}."
+        return f"Must match {KNOWN_PARAMS[name]}."
     return None
+
+
+def cannot_update(name: str) -> str:
+    """Say that a field is none that an update sets, and where it belongs if known."""
+    belongs = f"; send params.{name}" if name in KNOWN_PARAMS else ""
+    return f" {name[:64]!r} cannot be updated{belongs}."
 
 
 class RequestSchema(Schema):
@@ -141,9 +151,12 @@ class NewStatusSchema(RequestSchema):
     lang_code = fields.String(validate=known_language)
     params = fields.Dict(
         pre_load=params_as_text,
-        validate=check_params,
         error_messages={"invalid": "Must be an object; in a form, params[color]=..."},
     )
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_each_param(self, status: Mapping[str, Any], **_: Any) -> None:
+        check_params(status.get("params", {}))
 
 
 class StatusChangesSchema(NewStatusSchema):
@@ -152,12 +165,15 @@ class StatusChangesSchema(NewStatusSchema):
     class Meta(NewStatusSchema.Meta):
         exclude = ("type",)
 
-    @validates_schema
-    def check_not_empty(self, changes: Mapping[str, Any], **_: Any) -> None:
+    @validates_schema(pass_original=True)
+    def check_not_empty(
+        self, changes: Mapping[str, Any], body: Mapping[str, Any], **_: Any
+    ) -> None:
         if not changes.keys() - {"lang_code"}:
+            others = [name for name in body if name not in changes][:10]
             raise ValidationError(
                 "Nothing to update; send description, email_subj, email_header, "
-                "is_default or params."
+                "is_default or params." + "".join(map(cannot_update, others))
             )
 
 

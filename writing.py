@@ -2,13 +2,14 @@
 
 import logging
 import string
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from flask import request
-from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
+from flask import current_app, request
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
@@ -23,6 +24,7 @@ from .models import (
     StoreText,
     db,
     innermost_transaction,
+    is_conflict,
     not_initialised,
     renew_token,
 )
@@ -44,7 +46,7 @@ def transaction() -> Iterator[None]:
     :raise 503: the database was never set up
     """
     try:
-        lock_catalogue()
+        wait_for_lock()
         yield
         db.session.commit()
     except BaseException:
@@ -52,13 +54,54 @@ def transaction() -> Iterator[None]:
         raise
 
 
+def wait_for_lock() -> None:
+    """Take the lock, again where a host's stricter isolation refuses to wait for it.
+
+    That gives up what was read so far, but nothing that the host has written.
+    """
+    seconds = current_app.config.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
+    end = time.monotonic() + seconds
+    must_stay = has_work_of_host()
+    while True:
+        try:
+            return lock_catalogue()
+        except OperationalError as error:
+            if must_stay or not is_conflict(error) or time.monotonic() > end:
+                raise
+            db.session.rollback()
+
+
+def has_work_of_host() -> bool:
+    """Say whether a rollback now would lose what the host did in its session."""
+    session = session_of_host()
+    if session.new or session.dirty or session.deleted:
+        return True
+    if not session.in_transaction():
+        return False
+    # The session forgets what it flushed or wrote in bulk. PostgreSQL gives such a
+    # transaction an id; SQLite gives it the lock, which is then never refused.
+    connection = connection_of(session)
+    wrote = select(func.pg_current_xact_id_if_assigned().is_not(None))
+    return len(db.engines) > 1 or (
+        connection.dialect.name == "postgresql" and bool(connection.scalar(wrote))
+    )
+
+
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
-    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    session: Session = db.session() if callable(db.session) else db.session
-    if renew_token(session.connection(bind_arguments={"mapper": CatalogueLock})) == 0:
+    session = session_of_host()
+    if renew_token(connection_of(session)) == 0:
         raise not_initialised()
     session.info[RENEWED_IN] = innermost_transaction(session)
+
+
+def session_of_host() -> Session:
+    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
+    return db.session() if callable(db.session) else db.session
+
+
+def connection_of(session: Session) -> Connection:
+    return session.connection(bind_arguments={"mapper": CatalogueLock})
 
 
 def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:

@@ -1,5 +1,17 @@
 """The application for servers: ``gunicorn wsgi:app``, ``flask run``."""
 
-from order_statuses.app import create_app
+import sys
 
-app = create_app()
+from werkzeug.serving import is_running_from_reloader
+
+from order_statuses.app import create_app
+from order_statuses.config import SettingError
+
+try:
+    app = create_app()
+except SettingError as error:
+    if is_running_from_reloader():  # which starts again after 3
+        raise
+    print(error, file=sys.stderr)
+    # After another status, gunicorn would start workers for ever.
+    sys.exit(3)

@@ -215,6 +215,7 @@ def basic(email: str, key: str) -> str:
 def client_of(app: Flask, email: str) -> FlaskClient:
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = basic(email, KEY + email)
+    client.environ_base["HTTP_X_REQUEST_ID"] = "of-the-tests"  # else each has its own
     return client
 
 

@@ -115,7 +115,7 @@ def test_unknown_address_is_not_found_by_any_method(
 def test_addresses_outside_the_prefixes_are_not_found_in_json_too(
     stranger: FlaskClient,
 ) -> None:
-    assert_error(stranger.get("/"), 404)
+    assert_error(stranger.get("/statuses"), 404)
     assert_error(stranger.get("/api2/statuses"), 404)
 
 
@@ -294,6 +294,22 @@ def test_page_that_makes_no_sense_is_400(client: FlaskClient, query: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("items_per_page=-1", "Must be greater than or equal to 0."),
+        ("page=-1", "Must be greater than or equal to 1."),
+        ("page=1.5", "Must be a whole number of at most 18 digits."),
+    ],
+)
+def test_message_says_what_is_wrong_with_a_page(
+    client: FlaskClient, query: str, problem: str
+) -> None:
+    refused: Any = client.get(f"/api/2.0/statuses?{query}").json
+
+    assert refused["errors"] == {query.partition("=")[0]: [problem]}
+
+
+@pytest.mark.parametrize(
     ("query", "total", "link"),
     [
         ("", "7", None),
@@ -341,6 +357,20 @@ def test_links_lead_through_the_whole_list(client: FlaskClient) -> None:
     assert links(answer)["last"] == (
         "/api/2.0/statuses?lang_code=ru&items_per_page=2&x=%3E+1&x=2&page=4"
     )
+
+
+def test_link_that_a_proxy_would_refuse_is_left_out(client: FlaskClient) -> None:
+    def listed(filler: int) -> TestResponse:
+        query = f"items_per_page=3&x={'y' * filler}"
+        return client.get(f"/api/2.0/statuses?{query}")
+
+    longest = 2000 - len(listed(0).headers["Link"])  # of three links, each with it
+
+    assert len(listed(longest // 3).headers["Link"]) in range(1998, 2001)
+    for filler in (longest // 3 + 1, 8000):
+        assert "Link" not in listed(filler).headers
+        assert listed(filler).headers["X-Total-Count"] == "7"
+        assert ids(listed(filler)) == ["1", "2", "3"]
 
 
 def test_references_are_paths_whatever_the_host(client: FlaskClient) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,8 +78,12 @@ def test_postgresql_that_refuses_connections_is_503(
     assert "secret" not in caplog.text
 
 
-def test_sqlite_file_that_cannot_be_opened_is_503() -> None:
-    with administrator("sqlite:////nowhere/order_statuses.db") as client:
+def test_sqlite_file_that_cannot_be_opened_is_503(tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    with administrator(f"sqlite:///{folder}/order_statuses.db") as client:
+        folder.rmdir()
+
         assert_unavailable(client)
 
 

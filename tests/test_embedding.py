@@ -245,7 +245,7 @@ for name, module in sys.modules.items():
                 print(statement.module)
 """
 # Flask brings what it is made of.
-BROUGHT = {"order_statuses", "blinker", "click", "werkzeug"}
+BROUGHT = {"order_statuses", "blinker", "click"}
 
 
 def test_wheel_asks_for_what_the_blueprint_imports_and_no_more(wheel: Wheel) -> None:
@@ -332,6 +332,23 @@ def test_service_runs_in_any_folder(wheel: Wheel, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     instance = wheel.python.parent.parent / "var" / "order_statuses.app-instance"
     assert (instance / "order_statuses.db").exists()
+
+
+def test_service_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
+    clone(tmp_path / "source")
+    (tmp_path / "source" / "instance").write_text("a file, not a folder")
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", "init"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path / "source",
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("DATABASE_URL must be a file in a folder that can")
+    assert ended.stderr.count("\n") == 1
 
 
 # The fresh application of docs/embedding.md.

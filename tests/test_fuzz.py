@@ -1,12 +1,14 @@
 """Whatever is sent, the answer is JSON, says what it is, and is no failure of ours."""
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from werkzeug.test import TestResponse
 
 FIELDS = (
@@ -24,6 +26,9 @@ HEADERS = (
     "ACCEPT AUTHORIZATION CONTENT_ENCODING FORWARDED HOST IF_MATCH IF_NONE_MATCH "
     "ORIGIN SEC_FETCH_SITE TRANSFER_ENCODING X_HTTP_METHOD_OVERRIDE"
 ).split()
+# Before 3.1.8, Werkzeug itself refuses a Host that is no host name.
+if Version(version("werkzeug")) < Version("3.1.8"):
+    HEADERS.remove("HOST")
 
 # What WSGI calls text: bytes, each as a character. Servers refuse control characters.
 latin = st.binary(max_size=40).map(lambda raw: raw.decode("latin-1"))

@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
@@ -17,7 +19,20 @@ from flask import Blueprint, Flask, Response, render_template_string
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
-from sqlalchemy import ForeignKey, event, func, inspect, select, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    MetaData,
+    String,
+    Table,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
@@ -35,6 +50,7 @@ from order_statuses.models import (
     StoreText,
     User,
     new_token,
+    renew_token,
 )
 
 from .conftest import ADMINISTRATOR, KEY, basic
@@ -44,6 +60,7 @@ OWNER = Caller("the shop's owner")
 STATUSES = "/api/2.0/statuses"
 # What has nothing to do with the database runs on one.
 on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 
 
 class ShopBase(DeclarativeBase):
@@ -72,15 +89,27 @@ class Label(ShopBase):
 db = SQLAlchemy(model_class=ShopBase)
 
 
-@contextmanager
-def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
-    """Open a shop whose every visitor is its owner, and close its connections."""
+def build_shop(url: str = "sqlite://", **settings: Any) -> Flask:
+    """Make a shop whose every visitor is its owner, without the API."""
     shop = Flask("shop")
-    shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(url)
+    shop.config["SQLALCHEMY_DATABASE_URI"] = url.replace(
+        "postgresql://", "postgresql+psycopg://"
+    )
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
     shop.config.update(settings)
     db.init_app(shop)
+    return shop
+
+
+def mount(shop: Flask) -> None:
     shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+
+
+@contextmanager
+def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
+    """Open a shop that has mounted the API, and close its connections."""
+    shop = build_shop(url, **settings)
+    mount(shop)
     yield shop
     with shop.app_context():
         db.engine.dispose()
@@ -155,10 +184,12 @@ def test_commands_need_the_stock(empty_shop: Flask) -> None:
     assert "flask order-statuses load-stock" in refused.output
 
 
-def test_stock_is_loaded_in_memory() -> None:
+def test_shop_may_have_its_database_in_memory() -> None:
     with open_shop("sqlite://") as shop:
         assert run(shop, "load-stock", "--create-tables").exit_code == 0
         assert count_statuses(shop) == 7
+        shop.test_client().delete(f"{STATUSES}/3")
+        assert count_statuses(shop) == 6
 
 
 def test_created_status_follows_the_loaded_stock(empty_shop: Flask) -> None:
@@ -195,12 +226,14 @@ def test_shops_own_answer_is_left_alone(shop: Flask) -> None:
 
 
 def test_shop_keeps_its_settings() -> None:
-    shop = Flask("shop")
+    shop = build_shop()
     before = dict(shop.config)
-    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    mount(shop)
     after = dict(shop.config)
 
-    assert {k: after[k] for k in after if not k.startswith("ORDER_STATUSES_")} == before
+    assert {k: v for k, v in after.items() if k not in config.SETTINGS} == {
+        k: v for k, v in before.items() if k not in config.SETTINGS
+    }
 
 
 @on_sqlite
@@ -213,6 +246,20 @@ def test_shop_keeps_its_own_error_pages(shop: Flask, visitor: FlaskClient) -> No
         "message": "Not Found: There is nothing at this address.",
         "status": 404,
     }
+
+
+@on_sqlite
+def test_wrong_method_below_a_shared_prefix_names_each_method_once(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    shop.add_url_rule("/api/2.0/orders", view_func=lambda: "x", methods=["GET", "POST"])
+    refused = visitor.patch("/api/2.0/orders")
+
+    assert visitor.post("/api/2.0/orders").text == "x"
+    assert (refused.status_code, refused.get_json()["message"]) == (
+        405,
+        "Method Not Allowed: Use one of GET, HEAD, POST, OPTIONS.",
+    )
 
 
 @on_sqlite
@@ -239,11 +286,54 @@ def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> Non
 
 @pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_IN_USE"])
 def test_what_the_shop_answers_with_is_a_callable(name: str) -> None:
-    shop = Flask("shop")
-    shop.config[name] = "shop.views.function"
-
     with pytest.raises(ValueError, match=name):
-        shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+        mount(build_shop(**{name: "shop.views.function"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ORDER_STATUSES_LANGAUGES", "is ORDER_STATUSES_LANGUAGES meant?"),
+        ("ORDER_STATUSES_LIST_FORM", "it is one of the standalone service."),
+    ],
+)
+def test_unknown_setting_stops_the_mount(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is no setting here; ") as stopped:
+        mount(build_shop(**{name: "x"}))
+
+    assert str(stopped.value).endswith(hint)
+
+
+@pytest.mark.parametrize("settings", [{}, {"SQLALCHEMY_BINDS": {"x": "sqlite://"}}])
+def test_mount_needs_a_default_database(settings: dict[str, Any]) -> None:
+    shop = Flask("shop")
+    shop.config.update(settings)
+    if settings:
+        SQLAlchemy(shop)
+
+    with pytest.raises(ValueError, match=r"call db.init_app\(app\) before the mount"):
+        mount(shop)
+
+
+def test_mount_needs_a_default_engine_of_flask_sqlalchemy_lite() -> None:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_ENGINES"] = {"x": "sqlite://"}
+    flask_sqlalchemy_lite.SQLAlchemy(require_default_engine=False).init_app(shop)
+
+    with pytest.raises(ValueError, match="the default database"):
+        mount(shop)
+
+
+def test_csrf_exemption_comes_after_the_mounts() -> None:
+    shop = build_shop()
+    csrf = CSRFProtect()
+    with pytest.raises(ValueError, match="after the API is mounted"):
+        exempt_from_csrf(shop, csrf)
+
+    mount(shop)
+    exempt_from_csrf(shop, csrf)
+    with pytest.raises(ValueError, match="before exempt_from_csrf"):
+        shop.register_blueprint(create_blueprint("another"), url_prefix="/another")
 
 
 def test_applications_share_nothing(tmp_path: Path) -> None:
@@ -599,7 +689,7 @@ def test_shop_reads_as_a_store(shop: Flask, visitor: FlaskClient) -> None:
 
 def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
     with shop.app_context():
-        db.session.get_one(Status, 2).params = {"color": "#000000"}
+        db.get_or_404(Status, 2).params = {"color": "#000000"}
 
         assert reading.list_statuses("O")[1].params == {"color": "#000000"}
 
@@ -708,3 +798,62 @@ def test_reading_neither_commits_nor_rolls_back(
     visitor.get(f"{STATUSES}/999")
 
     assert count_all_orders(shop) == 2
+
+
+@on_postgresql
+def test_write_does_not_start_again_at_the_cost_of_another_database(
+    database: str, tmp_path: Path
+) -> None:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_ENGINES"] = {
+        "default": {
+            "url": config.database_url(database),
+            "isolation_level": "REPEATABLE READ",
+        },
+        "log": f"sqlite:///{tmp_path / 'log.db'}",
+    }
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    lite = flask_sqlalchemy_lite.SQLAlchemy()
+    lite.init_app(shop)
+    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    log = Table("log", MetaData(), Column("name", String))
+
+    @shop.before_request
+    def note() -> None:
+        lite.session.execute(
+            insert(log).values(name="x"), bind_arguments={"bind": lite.engines["log"]}
+        )
+        lite.session.scalar(select(CatalogueLock.token))
+        with lite.engine.begin() as another_writer:
+            renew_token(another_writer)
+
+    with shop.app_context():
+        log.create(lite.engines["log"])
+        written = shop.test_client().put(f"{STATUSES}/2", json={"description": "x"})
+        for engine in lite.engines.values():
+            engine.dispose()
+
+    assert written.status_code == 503
+
+
+@on_postgresql
+def test_write_that_a_migration_of_the_shop_stops_starts_again(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    @shop.before_request
+    def read_order() -> None:
+        db.session.scalar(select(Order.order_id))
+
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor() as threads, shop.app_context():
+        with db.engine.begin() as migration:
+            renew_token(migration)
+            change = {"description": "x"}
+            written = threads.submit(visitor.put, f"{STATUSES}/2", json=change)
+            while not migration.scalar(waiting):
+                time.sleep(0.01)
+            # The writer, which waits for this migration, has read this table.
+            migration.execute(text("SET LOCAL deadlock_timeout = '1min'"))
+            migration.execute(text('LOCK TABLE "order"'))
+
+        assert written.result(30).status_code == 200

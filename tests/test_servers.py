@@ -78,7 +78,10 @@ def test_no_update_of_params_is_lost(two_servers: list[httpx.Client]) -> None:
 
 def copy_checkout(folder: Path) -> None:
     for file in ROOT.iterdir():
-        if file.suffix in {".py", ".json"} or file.name in {".flaskenv", "migrations"}:
+        if file.suffix in {".py", ".json", ".yaml"} or file.name in {
+            ".flaskenv",
+            "migrations",
+        }:
             copy = shutil.copytree if file.is_dir() else shutil.copy
             copy(file, folder / file.name)
 

@@ -174,20 +174,6 @@ def test_fields_that_the_service_sets_are_ignored(client: FlaskClient) -> None:
         ("params", []),
         ("params", None),
         ("params", "color=#ffffff"),
-        ("params", {"color": "red"}),
-        ("params", {"color": "#97cf4d\n"}),
-        ("params", {"notify": "yes"}),
-        ("params", {"notify": ""}),
-        ("params", {"inventory": "Y"}),
-        ("params", {"appearance_type": "X"}),
-        ("params", {"gift_cert_status": "AB"}),
-        ("params", {"note": ["nested"]}),
-        ("params", {"note": {"nested": "x"}}),
-        ("params", {"note": "x" * 256}),
-        ("params", {"": "x"}),
-        ("params", {"no spaces": "x"}),
-        ("params", {"цвет": "x"}),
-        ("params", {"x" * 65: "x"}),
     ],
 )
 def test_bad_value_is_refused_by_name(
@@ -197,6 +183,34 @@ def test_bad_value_is_refused_by_name(
 
     updated = client.put(f"{STATUSES}/1", json={"description": "x", field: value})
     assert updated.status_code == (200 if field == "type" else 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("color", "red"),
+        ("color", "#97cf4d\n"),
+        ("notify", "yes"),
+        ("notify", ""),
+        ("inventory", "Y"),
+        ("appearance_type", "X"),
+        ("gift_cert_status", "AB"),
+        ("note", ["nested"]),
+        ("note", {"nested": "x"}),
+        ("note", "x" * 256),
+        ("", "x"),
+        ("no spaces", "x"),
+        ("цвет", "x"),
+        ("x" * 65, "x"),
+    ],
+)
+def test_bad_param_is_refused_by_name(
+    client: FlaskClient, name: str, value: Any
+) -> None:
+    sent = {"params": {name: value, "repay": "Y"}}
+    assert list(problems(client, **sent)) == [f"params.{name[:64]}"]
+
+    assert client.put(f"{STATUSES}/1", json=sent).status_code == 400
 
 
 def test_all_that_is_wrong_is_said_at_once(client: FlaskClient) -> None:
@@ -324,6 +338,38 @@ def test_update_needs_something_to_update(
     assert refused.status_code == 400
     assert "Nothing to update" in refused.text
     assert read(client, f"{STATUSES}/2") == before
+
+
+def test_update_names_what_it_cannot_update(client: FlaskClient) -> None:
+    misplaced = {"color": "#ffffff", "status": "Z", "lang_code": "ru", "x" * 99: ""}
+
+    refused = client.put(f"{STATUSES}/2", json=misplaced)
+
+    assert refused.get_json()["errors"] == {
+        "_schema": [
+            "Nothing to update; send description, email_subj, email_header, "
+            "is_default or params. 'color' cannot be updated; send params.color. "
+            f"'status' cannot be updated. '{'x' * 64}' cannot be updated."
+        ]
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_each_wrong_param_is_named(client: FlaskClient, method: str) -> None:
+    params = {"color": "red", "inventory": "D", "note": [], "a b": "", "c": "x" * 256}
+    address = STATUSES if method == "POST" else f"{STATUSES}/2"
+
+    refused = client.open(
+        address, method=method, json={"description": "", "params": params}
+    )
+
+    assert refused.get_json()["errors"] == {
+        "description": ["Length must be between 1 and 255."],
+        "params.color": ["Must match #[0-9A-Fa-f]{6}."],
+        "params.note": ["Must be a string, not an object or a list."],
+        "params.a b": ["The name must be at most 64 of A-Z a-z 0-9 _ . and -."],
+        "params.c": ["Must be at most 255 characters long."],
+    }
 
 
 def test_empty_params_are_an_update_of_nothing(client: FlaskClient) -> None:

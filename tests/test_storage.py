@@ -29,7 +29,8 @@ from order_statuses.models import (
 )
 from order_statuses.writing import transaction
 
-from .conftest import service, statements_of
+from .conftest import PostgresDatabases, service, statements_of
+from .test_commands import run
 
 NOT_SET_UP = {
     "message": "Service Unavailable: The database is not set up yet.",
@@ -45,7 +46,7 @@ def empty_app(empty_database: str) -> Iterator[Flask]:
 
 
 def init(app: Flask) -> Any:
-    return app.test_cli_runner().invoke(args=["order-statuses", "init"])
+    return run(app, "init")
 
 
 def test_migrations_make_the_tables_of_the_models(app: Flask) -> None:
@@ -71,7 +72,7 @@ def test_init_is_idempotent(empty_app: Flask) -> None:
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
         with transaction():
-            db.session.delete(db.session.get_one(Status, 3))
+            db.session.delete(db.get_or_404(Status, 3))
         before = list(db.session.scalars(select(Status.status_id)))
 
     assert init(empty_app).exit_code == 0
@@ -141,6 +142,50 @@ def test_database_newer_than_the_service_is_left_alone(empty_app: Flask) -> None
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
         assert db.session.scalar(cli.VERSION) == "9999"
+
+
+on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+
+
+@on_postgresql
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_encoding_of_clients_is_ours_to_say(
+    databases: PostgresDatabases, empty_database: str, encoding: str
+) -> None:
+    name = databases.name(empty_database)
+    databases.execute(f"ALTER DATABASE {{}} SET client_encoding = '{encoding}'", name)
+    with service(empty_database) as app:
+        assert init(app).exit_code == 0
+
+        with app.app_context():
+            russian = db.session.get_one(StatusText, (1, "ru"))
+            assert russian.description == "Обработан"
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("encoding", "command"),
+    [("LATIN1", "init"), ("SQL_ASCII", "init"), ("LATIN1", "load-stock")],
+)
+def test_database_that_cannot_hold_every_text_is_refused(
+    databases: PostgresDatabases, encoding: str, command: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    of_server = f"TEMPLATE template0 LOCALE 'C' ENCODING '{encoding}'"
+    databases.execute(f"CREATE DATABASE {{}} {of_server}", name)
+    url = databases.server.replace("/postgres?", f"/{name}?")
+    with service(url) as app:
+        refused = run(app, command)
+        with app.app_context():
+            tables = db.inspect(db.engine).get_table_names()
+    databases.drop(url)
+
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        f"Error: The database's encoding is {encoding}, which cannot hold every text. "
+        "Create the database with ENCODING 'UTF8'.\n"
+    )
+    assert tables == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

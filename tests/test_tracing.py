@@ -40,6 +40,7 @@ def test_every_response_has_the_id_that_was_sent(
 def test_request_without_a_usable_id_gets_a_new_one(
     client: FlaskClient, stranger: FlaskClient, sent: str | None
 ) -> None:
+    del client.environ_base["HTTP_X_REQUEST_ID"]
     headers = {"X-Request-ID": sent} if sent is not None else {}
     answers = [c.get(STATUSES, headers=headers) for c in (client, client, stranger)]
     ids = [answer.headers["X-Request-ID"] for answer in answers]

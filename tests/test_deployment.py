@@ -1,0 +1,374 @@
+"""docs/deployment.md, followed from an empty folder to a service behind nginx."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from order_statuses.auth import key_hash
+
+from .conftest import ADMINISTRATOR
+from .faults import postgres_programs, postgres_to_kill
+from .servers import ROOT, SECONDS, Server, running, stop
+from .test_servers import copy_checkout
+
+pytestmark = pytest.mark.slow
+
+PAGE = (ROOT / "docs" / "deployment.md").read_text()
+STATUS = "/api/2.0/statuses/2"
+NGINX = """
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{ include {folder}/etc/nginx/conf.d/*.conf; }}
+"""
+
+
+def blocks(heading: str, language: str = "sh") -> list[str]:
+    """Return what the page's section tells its reader to type."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    found = re.findall(
+        rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL
+    )
+    assert found, heading
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+class Machine:
+    """A folder that stands for a machine, whose systemd is this test."""
+
+    service: Server
+    first_key: str
+
+    def __init__(self, folder: Path, postgres: str, started: ExitStack) -> None:
+        self.folder = folder
+        self.postgres = postgres
+        self.started = started
+        self.tls, self.port = free_port(), free_port()
+        host = make_url(postgres).query["host"]
+        self.places = {
+            "/opt/order-statuses": f"{folder}/opt",
+            "/etc/": f"{folder}/etc/",
+            "/var/": f"{folder}/var/",
+            "@db.example/statuses": f"@/statuses?host={host}",
+            "127.0.0.1:8000": f"127.0.0.1:{self.port}",
+            "listen 443": f"listen 127.0.0.1:{self.tls}",
+            # One whose packages are there: pip has nothing to do.
+            "python3 -m venv": f"ln -s {sys.prefix}",
+            "nginx -t": f"nginx -t -c {folder}/nginx.conf",
+        }
+        for name in ("opt", "etc/systemd/system", "etc/nginx/conf.d", "etc/ssl"):
+            (folder / name).mkdir(parents=True)
+        for name in ("var/log/nginx", "var/lib/order-statuses"):
+            (folder / name).mkdir(parents=True)
+        copy_checkout(folder / "opt")
+        shutil.copy(ROOT / "requirements.txt", folder / "opt")
+        shutil.copytree(ROOT / "deploy", folder / "opt" / "deploy")
+        for file in (folder / "opt" / "deploy").iterdir():
+            file.write_text(self.here(file.read_text()))
+        (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
+        self.certify()
+
+    def here(self, text: str) -> str:
+        for theirs, ours in self.places.items():
+            text = text.replace(theirs, ours)
+        return text
+
+    def certify(self) -> None:
+        certificate = self.folder / "etc" / "ssl" / "statuses.example"
+        options = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+        call("openssl", *options.split(), "-subj", "/CN=statuses.example",
+             "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", f"{certificate}.key", "-out", f"{certificate}.pem")  # fmt: skip
+
+    def follow(self, script: str, **environment: str) -> str:
+        """Do what a block of the page says; return what it prints."""
+        lines = [x for x in script.splitlines() if not x.startswith("useradd")]
+        told = [line for line in lines if line.startswith("systemctl")]
+        rest = "\n".join(line for line in lines if line not in told)
+        environment |= {"PATH": f"{postgres_programs()}:{os.environ['PATH']}:/usr/sbin"}
+        # The tests' own settings are not the operator's.
+        clean = {k: v for k, v in os.environ.items() if k in {"HOME", "LANG", "TMPDIR"}}
+        printed = call(
+            "sh", "-ec", self.here(rest), cwd=self.folder, env=clean | environment
+        )
+        for line in told:
+            getattr(self, line.split()[1])(line.split()[-1])
+        return printed
+
+    def enable(self, _: str) -> None:
+        self.service = self.started.enter_context(self.serve())
+
+    def reload(self, name: str) -> None:
+        if name == "nginx":
+            command = ["nginx", "-c", f"{self.folder}/nginx.conf", "-g", "daemon off;"]
+            nginx = subprocess.Popen(command)
+            self.started.callback(stop, nginx)
+        else:
+            master = str(self.service.process.pid)
+            call("sh", "-c", self.unit("ExecReload").replace("$MAINPID", master))
+
+    def unit(self, name: str) -> str:
+        file = self.folder / "etc" / "systemd" / "system" / "order-statuses.service"
+        (value,) = re.findall(rf"^{name}=(.*)$", file.read_text(), re.MULTILINE)
+        return str(value)
+
+    def settings(self) -> dict[str, str]:
+        lines = Path(self.unit("EnvironmentFile")).read_text().splitlines()
+        words = [shlex.split(line)[0].partition("=") for line in lines]
+        return {name: value for name, _, value in words}
+
+    @contextmanager
+    def serve(self, **settings: str) -> Iterator[Server]:
+        """Do what systemd does with the unit; *settings* are others than its file's."""
+        command = shlex.split(self.unit("ExecStart"))
+        folder = Path(self.unit("WorkingDirectory"))
+        ours = {"PORT": str(self.port), "HOME": "/", **self.settings(), **settings}
+        with running(command, folder, ours) as server:
+            yield server
+
+    def key(self, *arguments: str) -> str:
+        """Do what the page says of the first user, for any; return the key."""
+        (block,) = [b for b in blocks("Install") if "add-user" in b]
+        return self.follow(" ".join([block.rstrip(), *arguments])).strip()
+
+
+def call(*command: str, **options: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine on which the section Install was followed."""
+    with postgres_to_kill() as postgres, ExitStack() as started:
+        machine = Machine(tmp_path_factory.mktemp("machine"), postgres.url, started)
+        (roles,) = blocks("Install", "sql")
+        psql = f"psql --quiet --set ON_ERROR_STOP=1 $TARGET <<'END'\n{roles}END"
+        machine.follow(psql, TARGET=postgres.url)
+        for block in blocks("Install"):
+            printed = machine.follow(block)
+        machine.first_key = printed.strip()
+        yield machine
+
+
+@pytest.fixture
+def client(machine: Machine) -> Iterator[httpx.Client]:
+    """The first user, at nginx."""
+    certificate = f"{machine.folder}/etc/ssl/statuses.example.pem"
+    with httpx.Client(
+        base_url=f"https://127.0.0.1:{machine.tls}",
+        verify=ssl.create_default_context(cafile=certificate),
+        auth=(ADMINISTRATOR, machine.first_key),
+        timeout=2 * SECONDS,  # new workers take a while on a busy machine
+    ) as client:
+        yield client
+
+
+def describe(client: httpx.Client, text: str) -> None:
+    client.put(STATUS, json={"description": text}).raise_for_status()
+
+
+def description(client: httpx.Client) -> str:
+    text: str = client.get(STATUS).raise_for_status().json()["description"]
+    return text
+
+
+def test_nginx_passes_what_the_api_needs(
+    machine: Machine, client: httpx.Client
+) -> None:
+    tag = client.get(STATUS, headers={"Accept-Encoding": "gzip"}).headers["ETag"]
+    own = {"Origin": f"https://127.0.0.1:{machine.tls}", "If-Match": tag}
+    written = client.put(STATUS, json={"description": "Sent"}, headers=own)
+    large = client.put(STATUS, content=b"x" * 1_500_000)
+    named = client.get(
+        "/api.php?_d=statuses/2", headers={"X-Request-ID": "from-outside"}
+    )
+    refused = client.get(STATUS, auth=("", ""))
+
+    assert (written.status_code, description(client)) == (200, "Sent")
+    assert (large.status_code, large.json()["status"]) == (413, 413)
+    assert (named.json()["description"], refused.status_code) == ("Sent", 401)
+    assert [client.get(path).status_code for path in ("/livez", "/readyz")] == [404] * 2
+    assert "X-Request-ID" in client.get("/").headers
+    log = (machine.folder / "var/log/nginx/order-statuses.log").read_text().splitlines()
+    assert [line for line in log if " 200 " in line][-2].endswith(" s from-outside")
+    (filter_,) = re.findall("^failregex = (.*)$", PAGE, re.MULTILINE)
+    matched = [line for line in log if "1 matched" in call_fail2ban(line, filter_)]
+    assert matched == [line for line in log if '" 401 ' in line] != []
+
+
+def call_fail2ban(line: str, filter_: str) -> str:
+    command = ["fail2ban-regex", line, filter_]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def test_unit_is_valid_and_hardened(machine: Machine) -> None:
+    unit = machine.folder / "etc" / "systemd" / "system" / "order-statuses.service"
+
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    call("systemd-analyze", "security", "--offline=yes", "--threshold=30", str(unit))
+
+
+def test_role_of_the_service_cannot_change_the_tables(machine: Machine) -> None:
+    drop = (
+        'psql --set ON_ERROR_STOP=1 "$URL" -c "DROP TABLE order_statuses_key" 2>&1 || :'
+    )
+
+    assert "must be owner" in machine.follow(
+        drop, URL=machine.settings()["DATABASE_URL"]
+    )
+
+
+def test_key_is_replaced_as_the_page_says(machine: Machine) -> None:
+    old, new = machine.key(), machine.key()
+    url = f"http://127.0.0.1:{machine.port}{STATUS}"
+    assert httpx.get(url, auth=(ADMINISTRATOR, old)).status_code == 200
+    environment = machine.settings()
+    environment["FLASK_APP"] = "wsgi"
+    flask = "cd /opt/order-statuses; .venv/bin/flask order-statuses"
+    (user,) = json.loads(machine.follow(f"{flask} users --json", **environment))
+    key_ids = {key["key_id"] for key in user["keys"]}
+    machine.follow(f"{flask} revoke-key {key_hash(old)[:8]}", **environment)
+
+    assert {key_hash(key)[:8] for key in (old, new)} <= key_ids
+    assert {
+        httpx.get(url, auth=(ADMINISTRATOR, old)).status_code for _ in range(20)
+    } == {401}
+    assert httpx.get(url, auth=(ADMINISTRATOR, new)).status_code == 200
+
+
+def test_upgrade_refuses_no_request(machine: Machine, client: httpx.Client) -> None:
+    upgraded = Event()
+
+    def ask() -> list[int]:
+        seen: list[int] = []
+        while not upgraded.is_set():
+            seen.append(client.get(STATUS).status_code)
+            seen.append(client.put(STATUS, json={"description": "Sent"}).status_code)
+        return seen
+
+    before = {worker.pid for worker in machine.service.workers()}
+    with ThreadPoolExecutor() as threads:
+        readers = [threads.submit(ask) for _ in range(3)]
+        try:
+            for block in blocks("Upgrade"):
+                machine.follow(block)
+            end = time.monotonic() + SECONDS
+            while before & {w.pid for w in machine.service.workers()}:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        finally:
+            upgraded.set()
+
+        assert {status for r in readers for status in r.result()} == {200}
+
+
+def test_backup_is_restored_under_the_running_service(
+    machine: Machine, client: httpx.Client
+) -> None:
+    back_up, restore, *_ = blocks("Backup and restore")
+    describe(client, "Before")
+    assert description(client) == "Before"
+    machine.follow(back_up)
+    describe(client, "After")
+    assert description(client) == "After"
+
+    machine.follow(restore)
+
+    assert [description(client) for _ in range(10)] == ["Before"] * 10
+    describe(client, "Again")
+    assert [description(client) for _ in range(10)] == ["Again"] * 10
+
+
+@pytest.fixture
+def sqlite(machine: Machine) -> str:
+    """A service with an SQLite file, filled; the file's name."""
+    file = f"{machine.folder}/var/lib/order-statuses/statuses.db"
+    flask = "cd /opt/order-statuses; .venv/bin/flask order-statuses"
+    environment = {"DATABASE_URL": f"sqlite:///{file}"}
+    machine.follow(f"{flask} init; {flask} add-store 2 Second", **environment)
+    return file
+
+
+def test_sqlite_moves_back_and_then_to_postgresql(
+    machine: Machine, sqlite: str
+) -> None:
+    flask = "cd /opt/order-statuses; .venv/bin/flask order-statuses"
+    environment = {"DATABASE_URL": f"sqlite:///{sqlite}"}
+    add = f"{flask} add-user two@shop.example --store 2"
+    auth = ("two@shop.example", machine.follow(add, **environment).strip())
+    add = f"{flask} add-user all@shop.example"
+    everyone = ("all@shop.example", machine.follow(add, **environment).strip())
+    *_, back_up, restore = blocks("Backup and restore")
+    port = str(free_port())
+    base = f"http://127.0.0.1:{port}"
+    with (
+        machine.serve(PORT=port, **environment),
+        httpx.Client(base_url=base, auth=everyone) as client,
+    ):
+        describe(client, "Before")
+        own = {"email_subj": "", "email_header": 'a, "b"\r\nc\n'}
+        client.put("/api/stores/2/statuses/2?lang_code=ru", json=own).raise_for_status()
+        machine.follow(back_up)
+        describe(client, "After")
+        machine.follow(restore)
+        assert [description(client) for _ in range(10)] == ["Before"] * 10
+        client.post("/api/2.0/statuses", json={"description": "Proc"})
+        listed = client.get("/api/2.0/statuses?lang_code=ru").json()
+
+    (move,) = blocks("From SQLite to PostgreSQL")
+    target = machine.here("postgresql://statuses_owner:secret-1@db.example/statuses")
+    machine.follow(move, FILE=sqlite, TARGET=target)
+
+    base = f"http://127.0.0.1:{machine.port}"
+    with httpx.Client(base_url=base, auth=auth) as bound:
+        theirs = bound.get("/api/stores/2/statuses/2?lang_code=ru").json()
+    with httpx.Client(base_url=base, auth=everyone) as client:
+        assert client.get("/api/2.0/statuses?lang_code=ru").json() == listed
+        assert description(client) == "Before"
+        created = client.post("/api/2.0/statuses", json={"description": "Packed"})
+    assert {name: theirs[name] for name in own} == own
+    assert created.json()["status_id"] == "13"
+
+
+def test_metrics_arrive_at_a_statsd(machine: Machine) -> None:
+    port = str(free_port())
+    with socket.socket(type=socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(SECONDS)
+        (setting,) = re.findall('`GUNICORN_CMD_ARGS="(--statsd-host .*?)"', PAGE)
+        ours = f"127.0.0.1:{statsd.getsockname()[1]}"
+        arguments = setting.replace("127.0.0.1:8125", ours)
+        with machine.serve(PORT=port, GUNICORN_CMD_ARGS=arguments):
+            httpx.get(f"http://127.0.0.1:{port}{STATUS}")
+            seen = b""
+            while b"gunicorn.request.status.401:1|c" not in seen:
+                seen += statsd.recv(4096) + b"\n"
+
+    assert b"gunicorn.request.duration:" in seen
