@@ -218,6 +218,16 @@ def test_dry_run_shows_the_plan_and_changes_nothing(
     assert (token(app), export(app)) == (before, text)
 
 
+def test_order_of_params_is_that_of_the_file(app: Flask, catalogue: Json) -> None:
+    complete = of(catalogue, "C")
+    complete["params"] = dict(reversed(complete["params"].items()))
+
+    applied = apply(app, catalogue, "--prune")
+
+    assert applied.stdout == "changed O C\nunchanged: 10\n"
+    assert json.dumps(json.loads(export(app))) == json.dumps(catalogue)
+
+
 def test_nothing_is_deleted_without_prune(app: Flask, catalogue: Json) -> None:
     text = export(app)
     of(catalogue, "P").update(params={}, texts={})
