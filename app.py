@@ -119,7 +119,7 @@ def check_writable(file: str | None) -> None:
 
     :raise ValueError: it is in one
     """
-    if not file or file == ":memory:" or file.startswith("file:"):
+    if not file or file.startswith("file:"):
         return
     folder = os.path.dirname(file)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
