@@ -215,10 +215,7 @@ def export(file: str, users: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show the plan alone; status 4 if any.")
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
-@click.pass_context
-def apply(
-    context: click.Context, file: IO[bytes], dry_run: bool, prune: bool, users: bool
-) -> None:
+def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the catalogue that of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
     signals = []
@@ -228,7 +225,7 @@ def apply(
             plan = stock.make_plan(db.session, content, prune, users)
             click.echo("\n".join(plan.lines))
             if dry_run or not plan:
-                context.exit(4 if plan else 0)  # rolls back: the token stays
+                raise click.exceptions.Exit(4 if plan else 0)  # the token stays
             steps = stock.carry_out(db.session, plan)
             with click.progressbar(
                 steps,
