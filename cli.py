@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from flask import current_app, g
 from flask.cli import AppGroup
-from sqlalchemy import Connection, delete, func, inspect, select, text
+from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
@@ -74,6 +74,7 @@ def load(create_tables: bool) -> None:
         check_encoding(connection)
         if create_tables:
             models.Base.metadata.create_all(connection)
+        check_tables(connection)
         stock.fill(connection)
     click.echo("The stock data is loaded.", err=True)
 
@@ -372,11 +373,34 @@ def check_encoding(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest migration, unless a newer program made them."""
+    """Bring the tables to the newest migration, unless a newer program made them.
+
+    Those that are missing are created; those that no migration made are taken over.
+    """
     from alembic import command  # here, since no request ever needs it
 
-    if version_of(connection) in {None, *versions()}:
-        command.upgrade(alembic_config(connection), "head")
+    found, missing = version_of(connection), missing_tables(connection)
+    if found not in {None, *versions()}:
+        return
+    is_new = len(missing) == len(models.Base.metadata.tables)
+    if found is None and not is_new:
+        command.stamp(alembic_config(connection), "head")
+    command.upgrade(alembic_config(connection), "head")
+    models.Base.metadata.create_all(connection)
+    check_tables(connection)
+    if missing and not is_new:
+        click.echo(f"Missing tables were created: {', '.join(missing)}.", err=True)
+
+
+def missing_tables(connection: Connection) -> list[str]:
+    has_table = inspect(connection).has_table
+    return [name for name in sorted(models.Base.metadata.tables) if not has_table(name)]
+
+
+def check_tables(connection: Connection) -> None:
+    """Fail with the database's own words if it lacks a table or a column."""
+    for table in models.Base.metadata.sorted_tables:
+        connection.execute(select(table).where(false()))
 
 
 def find_problem(connection: Connection) -> str | None:
@@ -389,10 +413,12 @@ def find_problem(connection: Connection) -> str | None:
             f"The tables are at version {found}, not at {newest}: "
             "flask order-statuses init upgrades them."
         )
+    if found == newest and (missing := missing_tables(connection)):
+        return f"{', '.join(missing)} is missing: flask order-statuses init creates it."
     if connection.dialect.name == "postgresql":
-        missing = connection.scalars(MISSING_GRANTS).all()
-        if missing:
-            return f"The owner of the tables must grant {', '.join(missing)}."
+        lacking = connection.scalars(MISSING_GRANTS).all()
+        if lacking:
+            return f"The owner of the tables must grant {', '.join(lacking)}."
     return None
 
 

@@ -165,6 +165,17 @@ def test_stock_needs_tables(empty_shop: Flask) -> None:
         assert inspect(db.engine).get_table_names() == []
 
 
+def test_stock_needs_every_table(empty_shop: Flask) -> None:
+    run(empty_shop, "load-stock", "--create-tables")
+    with empty_shop.app_context(), db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE order_statuses_key"))
+    refused = run(empty_shop, "load-stock")
+
+    assert refused.exit_code == 1
+    assert "load-stock --create-tables" in refused.output
+    assert run(empty_shop, "load-stock", "--create-tables").exit_code == 0
+
+
 def test_init_leaves_the_tables_of_a_shop_alone(empty_shop: Flask) -> None:
     run(empty_shop, "load-stock", "--create-tables")
     refused = run(empty_shop, "init")
