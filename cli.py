@@ -1,23 +1,25 @@
 """The commands: flask order-statuses ..."""
 
 import json
+import os
 import re
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
-from flask import current_app
+from flask import current_app, g
 from flask.cli import AppGroup
 from sqlalchemy import Connection, delete, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import host, models, openapi, stock, writing
-from .auth import key_hash, key_id
+from .auth import Caller, key_hash, key_id
 from .config import __version__
 from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
 
@@ -50,15 +52,18 @@ click.version_option(__version__, message="%(version)s")(commands)
 
 
 @commands.command()
-def init() -> None:
-    """Create or upgrade the tables, and load the stock data into empty ones."""
+@click.argument("file", type=click.File("rb"), required=False)
+def init(file: IO[bytes] | None) -> None:
+    """Create or upgrade the tables; load FILE, or the stock data, into empty ones."""
     if READER not in current_app.extensions:
         raise click.ClickException("init is for the service alone: use load-stock.")
     with click_errors():
-        initialise()
+        is_new = initialise(stock.parse(file.read()) if file else None)
         problem = find_problem(db.session.connection())
     if problem:
         raise click.ClickException(problem)
+    if file and not is_new:
+        click.echo("It is not empty: apply changes what it has.", err=True)
     click.echo("The database is set up.", err=True)
 
 
@@ -204,6 +209,65 @@ def remove_store(store_id: int) -> None:
         host.remove_stores_but(db.session.scalars(others).all())
 
 
+@commands.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
+@click.option("--users", is_flag=True, help="Add the API users, with keys' hashes.")
+def export(file: str, users: bool) -> None:
+    """Write the catalogue to FILE, or to standard output."""
+    if users and file == "-":
+        raise click.UsageError("--users needs the name of a new FILE.")
+    with click_errors():
+        content = stock.export(db.session, users)
+        others = stock.left_out(db.session)
+    try:
+        with (
+            open(file, "xb", opener=secret)
+            if users
+            else click.open_file(file, "wb", atomic=True) as opened
+        ):
+            opened.write(content)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    if others:
+        click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)
+
+
+@commands.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Show the plan alone; status 4 if any.")
+@click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
+@click.option("--users", is_flag=True, help="Add the API users, if there are none.")
+@click.pass_context
+def apply(
+    context: click.Context, file: IO[bytes], dry_run: bool, prune: bool, users: bool
+) -> None:
+    """Make the catalogue that of FILE, completely or not at all."""
+    g.order_statuses_caller = Caller("flask order-statuses")
+    signals = []
+    with click_errors():
+        content = stock.parse(file.read())
+        with writing.transaction():
+            plan = stock.make_plan(db.session, content, prune, users)
+            click.echo("\n".join(plan.lines))
+            if dry_run or not plan:
+                context.exit(4 if plan else 0)  # rolls back: the token stays
+            steps = stock.carry_out(db.session, plan)
+            with click.progressbar(
+                steps,
+                length=len(plan.changes),
+                file=sys.stderr,
+                hidden=not sys.stderr.isatty(),
+            ) as bar:
+                for change, status in bar:
+                    signals += change.signals(status)
+    for send in signals:
+        send()
+
+
+def secret(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 @commands.command("openapi")
 def document() -> None:
     """Print the OpenAPI document of the API, of the one mounted first if of several."""
@@ -228,6 +292,10 @@ def click_errors() -> Iterator[None]:
     """Print failures of the database in words, for an operator."""
     try:
         yield
+    except BadRequest as error:
+        raise click.ClickException(
+            f"Nothing was changed. {error.description}"
+        ) from error
     except ServiceUnavailable as error:
         raise click.ClickException(NOT_SET_UP) from error
     except SQLAlchemyError as error:
@@ -259,12 +327,12 @@ def access(user: User) -> str:
     return "all stores" if user.store_id is None else f"store {user.store_id} alone"
 
 
-def initialise() -> None:
+def initialise(file: dict[str, Any] | None = None) -> bool:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
     with migrating() as connection:
         check_encoding(connection)
         upgrade(connection)
-        stock.fill(connection)
+        return stock.fill(connection, file)
 
 
 @contextmanager

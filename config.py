@@ -76,9 +76,16 @@ def database_url(value: str) -> URL:
     'postgresql+psycopg://db/statuses'
     """
     url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value))
-    if url.drivername not in {"sqlite", "postgresql+psycopg"}:
+    if url.drivername not in {"sqlite", "postgresql+psycopg"} or is_in_memory(url):
         raise ValueError
     return url
+
+
+def is_in_memory(url: URL) -> bool:
+    """Say whether *url* would give each worker an SQLite database of its own."""
+    return url.drivername == "sqlite" and (
+        ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+    )
 
 
 def seconds(least: int) -> Callable[[Any], int]:
@@ -115,7 +122,9 @@ SETTINGS = {
 # Of the standalone service alone.
 SERVICE_SETTINGS = {
     "DATABASE_URL": Setting(
-        "sqlite:///order_statuses.db", "a sqlite:// or postgresql:// URL", database_url
+        "sqlite:///order_statuses.db",
+        "a postgresql:// URL, or sqlite:/// and a file",
+        database_url,
     ),
     "ORDER_STATUSES_LIST_FORM": Setting(
         "array", "array or envelope", one_of("array", "envelope")
@@ -149,8 +158,7 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     options = ENGINE_OPTIONS[url.get_backend_name()](settings)
     # Texts and e-mail addresses are none of the log's business.
     options["hide_parameters"] = True
-    if url.database not in {None, "", ":memory:"}:  # that one has no pool
-        options["pool_timeout"] = settings["ORDER_STATUSES_POOL_TIMEOUT"]
+    options["pool_timeout"] = settings["ORDER_STATUSES_POOL_TIMEOUT"]
     return options
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache, reduce
 from operator import getitem
+from tempfile import gettempdir
 from typing import Any
 
 from flask import Flask
@@ -16,6 +17,8 @@ from werkzeug.test import TestResponse
 
 from order_statuses.app import create_app, without_api_php
 
+# For services that never ask their database.
+NEVER_OPENED = {"DATABASE_URL": f"sqlite:///{gettempdir()}/never-opened.db"}
 PREFIXES = ("/api/2.0", "/api")  # the longer one first
 # What shapes the document.
 SETTINGS = (
@@ -64,9 +67,7 @@ def contract_of(app: Flask, prefix: str) -> "Contract":
 @cache
 def published(prefix: str, *settings: Any) -> "Contract":
     """Return what a service with these *settings* serves."""
-    app = create_app(
-        {"DATABASE_URL": "sqlite://", **dict(zip(SETTINGS, settings, strict=True))}
-    )
+    app = create_app(NEVER_OPENED | dict(zip(SETTINGS, settings, strict=True)))
     return Contract(app.test_client().get(f"{prefix}/openapi.json").get_json())
 
 

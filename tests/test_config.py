@@ -16,7 +16,8 @@ from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 from order_statuses.config import SettingError
 
-IN_MEMORY = {"DATABASE_URL": "sqlite:///:memory:"}
+from .contract import NEVER_OPENED
+
 NOBODY = 65534
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +28,13 @@ ROOT = Path(__file__).parent.parent
         ("DATABASE_URL", "not-a-url"),
         ("DATABASE_URL", "mysql://shop:secret@localhost/statuses"),
         ("DATABASE_URL", ""),
+        ("DATABASE_URL", "sqlite+aiosqlite:///statuses.db"),
+        # Each worker would have a database of its own.
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///file::memory:?uri=true"),
+        ("DATABASE_URL", "sqlite:///file:statuses?mode=memory&uri=true"),
         ("ORDER_STATUSES_LANGUAGES", ""),
         ("ORDER_STATUSES_LANGUAGES", "en,en"),
         ("ORDER_STATUSES_LANGUAGES", "english"),
@@ -49,7 +57,7 @@ ROOT = Path(__file__).parent.parent
 )
 def test_setting_that_makes_no_sense_stops_the_start(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be ") as stopped:
-        create_app({**IN_MEMORY, name: value})
+        create_app({**NEVER_OPENED, name: value})
 
     assert "secret" not in str(stopped.value)
 
@@ -80,11 +88,11 @@ def test_unknown_setting_stops_the_start(
 ) -> None:
     message = f"^{name} is no setting here; is {meant} meant\\?$"
     with pytest.raises(SettingError, match=message):
-        create_app({**IN_MEMORY, name: "x"})
+        create_app({**NEVER_OPENED, name: "x"})
 
     monkeypatch.setenv(name, "x")
     with pytest.raises(SettingError, match=message):
-        create_app(IN_MEMORY)
+        create_app(NEVER_OPENED)
 
 
 def test_variables_of_kubernetes_are_not_settings(
@@ -103,7 +111,7 @@ def test_variables_of_kubernetes_are_not_settings(
         ):
             monkeypatch.setenv(f"{service}_{name}", "x")
 
-    assert create_app(IN_MEMORY)
+    assert create_app(NEVER_OPENED)
 
 
 @pytest.fixture
@@ -163,7 +171,7 @@ def start(module: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", *module.split()],
         cwd=ROOT,
-        env=os.environ | IN_MEMORY | settings,
+        env=os.environ | NEVER_OPENED | settings,
         capture_output=True,
         text=True,
         timeout=60,
@@ -177,7 +185,7 @@ def test_blueprint_needs_a_list_form_that_exists() -> None:
 
 @pytest.mark.parametrize("prefix", [None, "", "/"])
 def test_blueprint_needs_a_prefix(prefix: str | None) -> None:
-    app = create_app(IN_MEMORY)
+    app = create_app(NEVER_OPENED)
 
     with pytest.raises(ValueError, match="url_prefix"):
         app.register_blueprint(create_blueprint("another"), url_prefix=prefix)

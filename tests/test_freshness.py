@@ -10,7 +10,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Table, delete, insert, select, text
 
-from order_statuses import cli
 from order_statuses.auth import Caller
 from order_statuses.caching import Cache, Entry
 from order_statuses.models import Base, Status, StatusText, Store, StoreText, db
@@ -267,22 +266,6 @@ def test_two_applications_share_nothing(databases: Any, template: str) -> None:
         assert [description(client) for client in clients] == ["In one", "Complete"]
     for url in urls:
         databases.drop(url)
-
-
-def test_database_in_memory_is_fresh_too() -> None:
-    with service("sqlite:///:memory:") as app:
-        with app.app_context():
-            cli.initialise()
-        key = app.test_cli_runner().invoke(
-            args=["order-statuses", "add-user", "a@shop.example"]
-        )
-        client = app.test_client()
-        auth = ("a@shop.example", key.stdout.strip())
-        first: Any = client.get(COMPLETE, auth=auth).json
-        client.put(COMPLETE, json={"description": "x"}, auth=auth)
-        second: Any = client.get(COMPLETE, auth=auth).json
-
-    assert (first["description"], second["description"]) == ("Complete", "x")
 
 
 def test_threads_never_read_backwards(app: Flask) -> None:

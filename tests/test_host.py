@@ -94,7 +94,9 @@ db = SQLAlchemy(model_class=ShopBase)
 def build_shop(url: str = "sqlite://", **settings: Any) -> Flask:
     """Make a shop whose every visitor is its owner, without the API."""
     shop = Flask("shop")
-    shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(url)
+    shop.config["SQLALCHEMY_DATABASE_URI"] = url.replace(
+        "postgresql://", "postgresql+psycopg://"
+    )
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
     shop.config.update(settings)
     db.init_app(shop)
@@ -112,8 +114,7 @@ def open_shop(url: str, **settings: Any) -> Iterator[Flask]:
     mount(shop)
     yield shop
     with shop.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
+        db.engine.dispose()
 
 
 @pytest.fixture
@@ -185,10 +186,12 @@ def test_commands_need_the_stock(empty_shop: Flask) -> None:
     assert "flask order-statuses load-stock" in refused.output
 
 
-def test_stock_is_loaded_in_memory() -> None:
+def test_shop_may_have_its_database_in_memory() -> None:
     with open_shop("sqlite://") as shop:
         assert run(shop, "load-stock", "--create-tables").exit_code == 0
         assert count_statuses(shop) == 7
+        shop.test_client().delete(f"{STATUSES}/3")
+        assert count_statuses(shop) == 6
 
 
 def begin_at_once(engine: Engine) -> None:
@@ -900,26 +903,36 @@ def test_reading_neither_commits_nor_rolls_back(
 def test_write_does_not_start_again_at_the_cost_of_another_database(
     database: str, tmp_path: Path
 ) -> None:
-    log = Table("log", MetaData(), Column("name", String))
-    settings = {
-        "SQLALCHEMY_ENGINE_OPTIONS": {"isolation_level": "REPEATABLE READ"},
-        "SQLALCHEMY_BINDS": {"log": f"sqlite:///{tmp_path / 'log.db'}"},
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_ENGINES"] = {
+        "default": {
+            "url": config.database_url(database),
+            "isolation_level": "REPEATABLE READ",
+        },
+        "log": f"sqlite:///{tmp_path / 'log.db'}",
     }
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    lite = flask_sqlalchemy_lite.SQLAlchemy()
+    lite.init_app(shop)
+    shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    log = Table("log", MetaData(), Column("name", String))
 
+    @shop.before_request
     def note() -> None:
-        other = {"bind": db.engines["log"]}
-        db.session.execute(insert(log).values(name="x"), bind_arguments=other)
-        db.session.scalar(select(CatalogueLock.token))
-        with db.engine.begin() as another_writer:
+        lite.session.execute(
+            insert(log).values(name="x"), bind_arguments={"bind": lite.engines["log"]}
+        )
+        lite.session.scalar(select(CatalogueLock.token))
+        with lite.engine.begin() as another_writer:
             renew_token(another_writer)
 
-    with open_shop(database, **settings) as shop:
-        with shop.app_context():
-            log.create(db.engines["log"])
-        shop.before_request(note)
+    with shop.app_context():
+        log.create(lite.engines["log"])
         written = shop.test_client().put(f"{STATUSES}/2", json={"description": "x"})
+        for engine in lite.engines.values():
+            engine.dispose()
 
-        assert written.status_code == 503
+    assert written.status_code == 503
 
 
 @on_postgresql

@@ -23,6 +23,7 @@ from order_statuses.app import create_app
 from order_statuses.auth import Caller
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service
+from .contract import NEVER_OPENED
 from .test_documentation import NEW, PROCESSED
 
 Json = dict[str, Any]
@@ -30,7 +31,6 @@ Json = dict[str, Any]
 PREFIXES = ["/api/2.0", "/api"]
 DOCUMENT = "/api/2.0/openapi.json"
 METHODS = {"get", "post", "put", "delete"}
-IN_MEMORY = {"DATABASE_URL": "sqlite://"}
 # The settings that shape the document, and what they are by default.
 SETTINGS: list[dict[str, str]] = [
     {},
@@ -44,7 +44,7 @@ SETTINGS: list[dict[str, str]] = [
 
 def served(prefix: str = "/api/2.0", **settings: Any) -> Json:
     """Return the document that a service with these *settings* serves."""
-    app = create_app(IN_MEMORY | settings)
+    app = create_app(NEVER_OPENED | settings)
     document: Json = app.test_client().get(f"{prefix}/openapi.json").get_json()
     return document
 
@@ -409,7 +409,7 @@ def test_nothing_beside_the_document_is_for_everyone(
 
 def test_service_may_serve_no_document() -> None:
     nobody = {"ORDER_STATUSES_DOCS": "no", "ORDER_STATUSES_IDENTIFY": lambda: None}
-    client = create_app(IN_MEMORY | nobody).test_client()
+    client = create_app(NEVER_OPENED | nobody).test_client()
 
     assert client.get(DOCUMENT).status_code == 401
 
@@ -463,7 +463,7 @@ def printed(app: Flask) -> Any:
 
 @pytest.mark.parametrize("settings", [*SETTINGS, {"ORDER_STATUSES_DOCS": "no"}])
 def test_command_prints_the_document(settings: dict[str, str]) -> None:
-    printed_ = printed(create_app(IN_MEMORY | settings))
+    printed_ = printed(create_app(NEVER_OPENED | settings))
 
     assert json.loads(printed_.stdout) == served(
         **settings | {"ORDER_STATUSES_DOCS": "yes"}
@@ -487,21 +487,33 @@ def test_document_without_pyyaml_is_an_error_in_one_line(
     openapi.read.cache_clear()
 
     refused = printed(shop_with("/api"))
-    with pytest.raises(ModuleNotFoundError, match=r"order-statuses\[docs\]"):
-        create_blueprint(docs=True)
 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "Error: The OpenAPI document needs PyYAML: pip install 'order-statuses[docs]'\n"
+        "Error: The OpenAPI document needs yaml: pip install 'order-statuses[docs]'\n"
     )
+
+
+@pytest.mark.parametrize("package", ["yaml", "flask_swagger_ui"])
+def test_document_and_page_need_the_extra_docs(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(
+        ModuleNotFoundError, match=rf"{package}.*order-statuses\[docs\]"
+    ):
+        create_blueprint(docs=True)
+    assert create_blueprint()
 
 
 def test_nothing_of_the_document_is_loaded_before_it_is_asked_for() -> None:
     program = (
         "import sys; from order_statuses.app import create_app; "
-        "app = create_app({'DATABASE_URL': 'sqlite://'}); "
+        f"app = create_app({NEVER_OPENED}); "
         "assert 'yaml' not in sys.modules; "
-        "app.test_client().get('/api/openapi.json'); assert 'yaml' in sys.modules"
+        "app.test_client().get('/api/openapi.json'); assert 'yaml' in sys.modules; "
+        "assert 'flask_swagger_ui' not in sys.modules"
     )
 
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
