@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from flask import current_app, g
 from flask.cli import AppGroup
-from sqlalchemy import Connection, delete, func, inspect, select, text
+from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
+OF_ALEMBIC = "alembic_version"
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
 STORE_ID = click.IntRange(1, models.MAX_ID)
@@ -68,14 +69,32 @@ def init(file: IO[bytes] | None) -> None:
 
 @commands.command("load-stock")
 @click.option("--create-tables", is_flag=True, help="Create missing tables first.")
-def load(create_tables: bool) -> None:
+@click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
+def load(create_tables: bool, force: bool) -> None:
     """Load the stock data into empty tables that a shop made with its own Alembic."""
-    with click_errors(), db.engine.connect() as connection, exclusive(connection):
+    with click_errors():
+        if create_tables and not force and inspect(db.engine).has_table(OF_ALEMBIC):
+            raise click.ClickException(
+                f"This database has an {OF_ALEMBIC}: create the tables by your own "
+                "migrations, then load the stock without --create-tables. Alembic "
+                "would not notice tables that are there already, and production would "
+                "have none. --force creates them nevertheless."
+            )
+        load_stock(create_tables)
+    click.echo("The stock data is loaded.", err=True)
+
+
+def load_stock(create_tables: bool = False) -> None:
+    """Load the stock data into empty tables of the running application.
+
+    *create_tables* creates missing tables first: for tests, and without migrations.
+    """
+    with db.engine.connect() as connection, exclusive(connection):
         check_encoding(connection)
         if create_tables:
             models.Base.metadata.create_all(connection)
+        check_tables(connection)
         stock.fill(connection)
-    click.echo("The stock data is loaded.", err=True)
 
 
 @commands.command()
@@ -166,10 +185,14 @@ def deactivate_user(email: str) -> None:
 @click.argument("name")
 def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
+    try:
+        store = Store(store_id=store_id, name=name)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     with write_command():
         old = db.session.get(Store, store_id)
         done = f"renamed; it was {old.name!r}" if old else "added"
-        db.session.merge(Store(store_id=store_id, name=parse_name(name)))
+        db.session.merge(store)
     click.echo(f"Store {store_id} is {done}.", err=True)
 
 
@@ -291,12 +314,6 @@ def parse_email(email: str) -> str:
     return email.lower()
 
 
-def parse_name(name: str) -> str:
-    if not 1 <= len(name.strip()) <= 255:
-        raise click.ClickException("A storefront's name has 1 to 255 characters.")
-    return name.strip()
-
-
 def get_store(store_id: int) -> Store:
     store = db.session.get(Store, store_id)
     if store is None:
@@ -350,6 +367,8 @@ def exclusive(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
+        if connection.connection.in_transaction:  # a host's listener began one
+            connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
     else:
@@ -372,11 +391,34 @@ def check_encoding(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest migration, unless a newer program made them."""
+    """Bring the tables to the newest migration, unless a newer program made them.
+
+    Those that are missing are created; those that no migration made are taken over.
+    """
     from alembic import command  # here, since no request ever needs it
 
-    if version_of(connection) in {None, *versions()}:
-        command.upgrade(alembic_config(connection), "head")
+    found, missing = version_of(connection), missing_tables(connection)
+    if found not in {None, *versions()}:
+        return
+    is_new = len(missing) == len(models.Base.metadata.tables)
+    if found is None and not is_new:
+        command.stamp(alembic_config(connection), "head")
+    command.upgrade(alembic_config(connection), "head")
+    models.Base.metadata.create_all(connection)
+    check_tables(connection)
+    if missing and not is_new:
+        click.echo(f"Missing tables were created: {', '.join(missing)}.", err=True)
+
+
+def missing_tables(connection: Connection) -> list[str]:
+    has_table = inspect(connection).has_table
+    return [name for name in sorted(models.Base.metadata.tables) if not has_table(name)]
+
+
+def check_tables(connection: Connection) -> None:
+    """Fail with the database's own words if it lacks a table or a column."""
+    for table in models.Base.metadata.sorted_tables:
+        connection.execute(select(table).where(false()))
 
 
 def find_problem(connection: Connection) -> str | None:
@@ -389,10 +431,12 @@ def find_problem(connection: Connection) -> str | None:
             f"The tables are at version {found}, not at {newest}: "
             "flask order-statuses init upgrades them."
         )
+    if found == newest and (missing := missing_tables(connection)):
+        return f"{', '.join(missing)} is missing: flask order-statuses init creates it."
     if connection.dialect.name == "postgresql":
-        missing = connection.scalars(MISSING_GRANTS).all()
-        if missing:
-            return f"The owner of the tables must grant {', '.join(missing)}."
+        lacking = connection.scalars(MISSING_GRANTS).all()
+        if lacking:
+            return f"The owner of the tables must grant {', '.join(lacking)}."
     return None
 
 

@@ -33,6 +33,7 @@ from sqlalchemy.orm import (
     Session,
     mapped_column,
     object_session,
+    validates,
 )
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
@@ -96,6 +97,18 @@ class Store(Base):
 
     store_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(String(255))
+
+    @validates("store_id")
+    def check_id(self, _: str, store_id: int) -> int:
+        if type(store_id) is not int or not 1 <= store_id <= MAX_ID:
+            raise ValueError(f"A storefront's id is a number from 1, not {store_id!r}.")
+        return store_id
+
+    @validates("name")
+    def trim_name(self, _: str, name: str) -> str:
+        if not isinstance(name, str) or not 1 <= len(name.strip()) <= 255:
+            raise ValueError("A storefront's name has 1 to 255 characters.")
+        return name.strip()
 
 
 class Status(Base):
@@ -246,19 +259,21 @@ def is_conflict(error: SQLAlchemyError) -> bool:
 
     PostgreSQL has serialization failures and deadlocks, SQLite has SQLITE_BUSY.
     """
-    cause = getattr(error, "orig", None)
-    return (
-        getattr(cause, "sqlstate", "") in {"40001", "40P01"}
-        or getattr(cause, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
-    )
+    sqlite_code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    is_conflict_of_postgresql = sqlstate_of(error) in {"40001", "40P01"}
+    return is_conflict_of_postgresql or sqlite_code & 0xFF == SQLITE_BUSY
 
 
 def is_table_missing(error: SQLAlchemyError) -> bool:
     """Say whether the database lacks a table."""
+    return sqlstate_of(error) == "42P01" or "no such table" in str(error)
+
+
+def sqlstate_of(error: SQLAlchemyError) -> str:
+    """Return PostgreSQL's code of an error, or an empty one."""
     cause = getattr(error, "orig", None)
-    # psycopg's name for the code, and psycopg2's, which a shop may have.
-    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")}
-    return "42P01" in codes or "no such table" in str(cause)
+    # psycopg2, which a shop may have, calls it pgcode.
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
 
 
 def reason_of(error: SQLAlchemyError) -> str:

@@ -431,11 +431,19 @@ def stock_data() -> Json:
 
 
 def fill(connection: Connection, file: Json | None = None) -> bool:
-    """Write the *file*, or the stock data, unless the tables were filled before."""
+    """Write the *file*, or the stock data, into empty tables; say if it was written.
+
+    A lock that is missing is added, whatever the other tables hold.
+    """
     with Session(connection) as session:
         if session.get(CatalogueLock, 1):
             return False
         session.add(CatalogueLock(token=models.new_token()))
-        deque(carry_out(session, make_plan(session, file or stock_data())), maxlen=0)
+        is_empty = not any(
+            session.scalar(select(of).limit(1)) for of in (Store, Status)
+        )
+        if is_empty:
+            plan = make_plan(session, file or stock_data())
+            deque(carry_out(session, plan), maxlen=0)
         session.flush()
-        return True
+        return is_empty
