@@ -47,8 +47,28 @@ MISSING_GRANTS = text("""
     ORDER BY 1
 """)
 
-commands = AppGroup("order-statuses", help="Set up and manage the order statuses.")
-click.version_option(__version__, message="%(version)s")(commands)
+
+def print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(__version__)
+        context.exit()
+
+
+commands = AppGroup(
+    "order-statuses",
+    help="Set up and manage the order statuses.",
+    # Not click's own version_option, which reads the environment at import.
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=print_version,
+            help="Print the version.",
+        )
+    ],
+)
 
 
 @commands.command()
