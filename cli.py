@@ -231,7 +231,7 @@ def remove_store(store_id: int) -> None:
 
 
 @commands.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
+@click.argument("file", default="-")
 @click.option("--users", is_flag=True, help="Add the API users, with keys' hashes.")
 def export(file: str, users: bool) -> None:
     """Write the catalogue to FILE, or to standard output."""
