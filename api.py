@@ -181,7 +181,7 @@ def unavailable(error: SQLAlchemyError) -> Response:
     models.db.session.rollback()
     if models.is_table_missing(error):
         return as_error(models.not_initialised())
-    if isinstance(error, ProgrammingError):
+    if models.is_mistake(error):
         raise error
     logger.error("The database failed: %s", models.reason_of(error))
     away = "The database cannot do this now; try again."

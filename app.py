@@ -74,7 +74,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
     if docs:
-        app.add_url_rule("/", view_func=show_docs)
+        app.add_url_rule("/", None, show_docs, provide_automatic_options=False)
     application = api_php(with_request_id(app.wsgi_app))
     app.wsgi_app = application  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():

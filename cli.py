@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from flask import current_app, g
 from flask.cli import AppGroup
-from sqlalchemy import Connection, delete, func, inspect, select, text
+from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
@@ -47,8 +47,28 @@ MISSING_GRANTS = text("""
     ORDER BY 1
 """)
 
-commands = AppGroup("order-statuses", help="Set up and manage the order statuses.")
-click.version_option(__version__, message="%(version)s")(commands)
+
+def print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(__version__)
+        context.exit()
+
+
+commands = AppGroup(
+    "order-statuses",
+    help="Set up and manage the order statuses.",
+    # Not click's own version_option, which reads the environment at import.
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=print_version,
+            help="Print the version.",
+        )
+    ],
+)
 
 
 @commands.command()
@@ -93,6 +113,7 @@ def load_stock(create_tables: bool = False) -> None:
         check_encoding(connection)
         if create_tables:
             models.Base.metadata.create_all(connection)
+        check_tables(connection)
         stock.fill(connection)
 
 
@@ -237,10 +258,7 @@ def export(file: str, users: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show the plan alone; status 4 if any.")
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
-@click.pass_context
-def apply(
-    context: click.Context, file: IO[bytes], dry_run: bool, prune: bool, users: bool
-) -> None:
+def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the catalogue that of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
     signals = []
@@ -250,7 +268,7 @@ def apply(
             plan = stock.make_plan(db.session, content, prune, users)
             click.echo("\n".join(plan.lines))
             if dry_run or not plan:
-                context.exit(4 if plan else 0)  # rolls back: the token stays
+                raise click.exceptions.Exit(4 if plan else 0)  # the token stays
             steps = stock.carry_out(db.session, plan)
             with click.progressbar(
                 steps,
@@ -393,11 +411,34 @@ def check_encoding(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest migration, unless a newer program made them."""
+    """Bring the tables to the newest migration, unless a newer program made them.
+
+    Those that are missing are created; those that no migration made are taken over.
+    """
     from alembic import command  # here, since no request ever needs it
 
-    if version_of(connection) in {None, *versions()}:
-        command.upgrade(alembic_config(connection), "head")
+    found, missing = version_of(connection), missing_tables(connection)
+    if found not in {None, *versions()}:
+        return
+    is_new = len(missing) == len(models.Base.metadata.tables)
+    if found is None and not is_new:
+        command.stamp(alembic_config(connection), "head")
+    command.upgrade(alembic_config(connection), "head")
+    models.Base.metadata.create_all(connection)
+    check_tables(connection)
+    if missing and not is_new:
+        click.echo(f"Missing tables were created: {', '.join(missing)}.", err=True)
+
+
+def missing_tables(connection: Connection) -> list[str]:
+    has_table = inspect(connection).has_table
+    return [name for name in sorted(models.Base.metadata.tables) if not has_table(name)]
+
+
+def check_tables(connection: Connection) -> None:
+    """Fail with the database's own words if it lacks a table or a column."""
+    for table in models.Base.metadata.sorted_tables:
+        connection.execute(select(table).where(false()))
 
 
 def find_problem(connection: Connection) -> str | None:
@@ -410,10 +451,12 @@ def find_problem(connection: Connection) -> str | None:
             f"The tables are at version {found}, not at {newest}: "
             "flask order-statuses init upgrades them."
         )
+    if found == newest and (missing := missing_tables(connection)):
+        return f"{', '.join(missing)} is missing: flask order-statuses init creates it."
     if connection.dialect.name == "postgresql":
-        missing = connection.scalars(MISSING_GRANTS).all()
-        if missing:
-            return f"The owner of the tables must grant {', '.join(missing)}."
+        lacking = connection.scalars(MISSING_GRANTS).all()
+        if lacking:
+            return f"The owner of the tables must grant {', '.join(lacking)}."
     return None
 
 

@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import date
-from sqlite3 import SQLITE_BUSY
+from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import current_app, g
@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -259,19 +259,32 @@ def is_conflict(error: SQLAlchemyError) -> bool:
 
     PostgreSQL has serialization failures and deadlocks, SQLite has SQLITE_BUSY.
     """
-    cause = getattr(error, "orig", None)
-    return (
-        getattr(cause, "sqlstate", "") in {"40001", "40P01"}
-        or getattr(cause, "sqlite_errorcode", 0) & 0xFF == SQLITE_BUSY
-    )
+    of_postgresql, of_sqlite = codes_of(error)
+    return of_postgresql in {"40001", "40P01"} or of_sqlite & 0xFF == SQLITE_BUSY
 
 
 def is_table_missing(error: SQLAlchemyError) -> bool:
-    """Say whether the database lacks a table."""
+    """Say whether the database lacks one of our tables; a host's own is the host's."""
+    of_postgresql, _ = codes_of(error)
+    reason = reason_of(error)
+    is_missing = of_postgresql == "42P01" or "no such table" in reason
+    return is_missing and not Base.metadata.tables.keys().isdisjoint(
+        re.findall(r"\w+", reason)
+    )
+
+
+def is_mistake(error: SQLAlchemyError) -> bool:
+    """Say whether a statement is wrong, which no later time would make right."""
+    _, of_sqlite = codes_of(error)
+    return isinstance(error, ProgrammingError) or of_sqlite == SQLITE_ERROR
+
+
+def codes_of(error: SQLAlchemyError) -> tuple[str, int]:
+    """Return the code of a PostgreSQL error, or "", and of an SQLite error, or 0."""
     cause = getattr(error, "orig", None)
     # psycopg's name for the code, and psycopg2's, which a shop may have.
-    codes = {getattr(cause, name, None) for name in ("sqlstate", "pgcode")}
-    return "42P01" in codes or "no such table" in str(cause)
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    return code, getattr(cause, "sqlite_errorcode", 0)
 
 
 def reason_of(error: SQLAlchemyError) -> str:

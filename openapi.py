@@ -93,7 +93,7 @@ def create_docs_blueprint(list_form: str) -> Docs:
         html = PAGE.format(
             # Relative, since a server in front may have another prefix.
             files="" if request.path.endswith("/") else "docs/",
-            # Of a 401 to HTTP Basic, browsers would make a dialog of their own.
+            # Else browsers open a dialog of their own after a 401 of HTTP Basic.
             credentials="same-origin" if has_own_login() else "omit",
             links=" ".join(links_to_others()),
         )

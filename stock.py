@@ -215,9 +215,8 @@ def left_out(session: AnySession) -> list[str]:
 def export(session: AnySession, users: bool) -> bytes:
     """Return the content of a file, the same for the same catalogue."""
     catalogue = read_catalogue(session, users)
-    return (
-        json.dumps(catalogue, ensure_ascii=False, indent=2, default=str) + "\n"
-    ).encode()
+    text = json.dumps(catalogue, ensure_ascii=False, indent=2, default=str)
+    return f"{text}\n".encode()
 
 
 class Change(NamedTuple):
@@ -234,7 +233,7 @@ class Change(NamedTuple):
         for place in {**old, **new} if old and new else ():
             if old.get(place) != new.get(place):
                 was, will = (repr(flat.get(place))[:70] for flat in (old, new))
-                yield f"  {spell(place)}: {was} → {will}"
+                yield f"  {'.'.join(place)}: {was} → {will}"
 
     def signals(self, status: Status) -> list[Callable[[], None]]:
         """Prepare the signals that requests would send."""
@@ -278,35 +277,53 @@ def make_plan(
     new_users = file["users"] if users else []
     lines = [f"store {row['store_id']}: {row['name']!r}" for row in stores]
     lines += [f"user {row['email']}" for row in new_users]
-    changes = []
-    for key, row in before.items():
-        if prune and key not in after:
-            if reason := reason_to_keep(row["status_id"]):
-                lines.append(f"kept {' '.join(key)}: {reason}")
-            else:
-                changes.append(Change(row, None))
+    changes, kept = deletions([before[k] for k in before if k not in after and prune])
     deleted = {change.old["status_id"] for change in changes if change.old}
     taken = set(session.scalars(select(Status.status_id))) - deleted
-    known = {str(row["store_id"]) for row in file["stores"]}
-    for key, row in after.items():
+    problems = []
+    for n, (key, row) in enumerate(after.items()):
         old = before.get(key)
-        texts = (old or {}).get("store_texts", {})
-        others = {store: texts[store] for store in texts.keys() - known}
-        is_kept = old and not prune
-        new = overlay(
-            old if is_kept else {"is_default": "N", "store_texts": others}, row
-        )
+        new = overlay(what_stays(old, file, prune), row)
+        problems += [f"statuses[{n}].{problem}" for problem in problems_of(old, new)]
         if old:
             new["status_id"] = old["status_id"]
         elif row.get("status_id") in taken:
-            lines.append(f"{' '.join(key)} gets another id, {new.pop('status_id')}")
+            name, taken_id = " ".join(key), new.pop("status_id")
+            kept.append(f"{name} gets another id: {taken_id} is taken.")
         if old is None or in_full(old) != in_full(new):
             changes.append(Change(old, new))
+    if problems:
+        raise BadRequest("\n".join(problems))
     # The ids of the file come before those that the database chooses.
     changes.sort(key=lambda c: (c.new is not None, c.new and "status_id" not in c.new))
-    lines += [line for change in changes for line in change.lines()]
+    lines += kept + [line for change in changes for line in change.lines()]
     lines.append(f"unchanged: {len(before) - sum(c.old is not None for c in changes)}")
     return Plan(stores, changes, new_users, lines)
+
+
+def deletions(rows: list[Json]) -> tuple[list[Change], list[str]]:
+    """Return what deletes these statuses, and a line for each that is kept."""
+    reasons = [(row, reason_to_keep(row["status_id"])) for row in rows]
+    kept = [f"kept {' '.join(identity(row))}: {why}" for row, why in reasons if why]
+    return [Change(row, None) for row, why in reasons if not why], kept
+
+
+def what_stays(old: Json | None, file: Json, prune: bool) -> Json:
+    """Return what the file's status is laid over."""
+    if old and not prune:
+        return old
+    known = {str(row["store_id"]) for row in file["stores"]}
+    texts = (old or {}).get("store_texts", {})
+    others = {store_id: texts[store_id] for store_id in texts.keys() - known}
+    return {"is_default": "N", "store_texts": others}
+
+
+def problems_of(old: Json | None, new: Json) -> Iterator[str]:
+    """Say what no status may be, though the file alone does not show it."""
+    if len(new.get("params", {})) > writing.MAX_PARAMS:
+        yield f"params: More than {writing.MAX_PARAMS}."
+    if not old and not any("description" in own for own in new["texts"].values()):
+        yield "texts: A new status has no description."
 
 
 def overlay(old: Any, new: Any) -> Any:
@@ -414,11 +431,19 @@ def stock_data() -> Json:
 
 
 def fill(connection: Connection, file: Json | None = None) -> bool:
-    """Write the *file*, or the stock data, unless the tables were filled before."""
+    """Write the *file*, or the stock data, into empty tables; say if it was written.
+
+    A lock that is missing is added, whatever the other tables hold.
+    """
     with Session(connection) as session:
         if session.get(CatalogueLock, 1):
             return False
         session.add(CatalogueLock(token=models.new_token()))
-        deque(carry_out(session, make_plan(session, file or stock_data())), maxlen=0)
+        is_empty = not any(
+            session.scalar(select(of).limit(1)) for of in (Store, Status)
+        )
+        if is_empty:
+            plan = make_plan(session, file or stock_data())
+            deque(carry_out(session, plan), maxlen=0)
         session.flush()
-        return True
+        return is_empty

@@ -75,6 +75,7 @@ def test_person_lists_and_creates_statuses(visit: Visit, service: Service) -> No
     after = visit.execute("statuses_index")
 
     assert (before.status, created.status, after.status) == (200, 201, 200)
+    assert '"description": "Processed"' in before.body
     assert '"description": "Packed"' not in before.body
     assert '"description": "Packed"' in after.body
     assert visit.problems == []

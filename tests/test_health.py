@@ -78,6 +78,18 @@ def test_service_is_not_ready_for_tables_of_an_older_version(
     assert f"at version 0001, not at {cli.versions()[0]}: flask order" in caplog.text
 
 
+def test_service_is_not_ready_without_one_of_its_tables(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service(database) as app:
+        with app.app_context():
+            db.session.execute(text("DROP TABLE order_statuses_store_text"))
+            db.session.commit()
+
+        assert_not_ready(app.test_client())
+    assert "order_statuses_store_text is missing: flask order" in caplog.text
+
+
 def test_service_is_ready_for_tables_of_a_newer_version(database: str) -> None:
     with service(database) as app:
         set_version(app, "9999")

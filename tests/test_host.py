@@ -35,7 +35,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
 
@@ -165,6 +165,17 @@ def test_stock_needs_tables(empty_shop: Flask) -> None:
     assert "your migrations and then flask order-statuses load-stock" in refused.output
     with empty_shop.app_context():
         assert inspect(db.engine).get_table_names() == []
+
+
+def test_stock_needs_every_table(empty_shop: Flask) -> None:
+    run(empty_shop, "load-stock", "--create-tables")
+    with empty_shop.app_context(), db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE order_statuses_key"))
+    refused = run(empty_shop, "load-stock")
+
+    assert refused.exit_code == 1
+    assert "load-stock --create-tables" in refused.output
+    assert run(empty_shop, "load-stock", "--create-tables").exit_code == 0
 
 
 def test_init_leaves_the_tables_of_a_shop_alone(empty_shop: Flask) -> None:
@@ -494,6 +505,39 @@ def test_csrf_protection_is_lifted_by_one_call(
     foreign = {"Origin": "https://evil.example"}
     assert visitor.post(STATUSES, json=packed, headers=foreign).status_code == 403
     assert visitor.post("/order").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 1 FROM visit", "SELECT 1 FROM order_statuses_status, visit"],
+)
+def test_missing_table_of_the_shop_is_an_error_of_the_shop(
+    shop: Flask, visitor: FlaskClient, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: db.session.execute(text(statement))
+    refused = visitor.get(STATUSES)
+
+    assert (refused.status_code, refused.get_json()["status"]) == (500, 500)
+    assert "visit" in caplog.text
+    assert "not set up" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Exception, SQLAlchemyError])
+def test_error_of_the_shop_is_json_and_reaches_its_log(
+    shop: Flask,
+    visitor: FlaskClient,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+) -> None:
+    def fail() -> Caller:
+        raise kind("a mistake of the shop")
+
+    shop.register_error_handler(kind, lambda error: "<h1>Sorry</h1>")
+    shop.config["ORDER_STATUSES_IDENTIFY"] = fail
+    refused = visitor.get(STATUSES)
+
+    assert (refused.status_code, refused.get_json()["status"]) == (500, 500)
+    assert "a mistake of the shop" in caplog.text
 
 
 # The veto.

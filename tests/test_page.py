@@ -13,9 +13,11 @@ from werkzeug.test import TestResponse
 from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 
+from .contract import NEVER_OPENED
+
 PREFIXES = ["/api/2.0", "/api"]
 PAGES = [f"{prefix}/docs{end}" for prefix in PREFIXES for end in ("", "/")]
-NOBODY = {"DATABASE_URL": "sqlite://", "ORDER_STATUSES_IDENTIFY": lambda: None}
+NOBODY = NEVER_OPENED | {"ORDER_STATUSES_IDENTIFY": lambda: None}
 
 
 def stranger(**settings: str) -> FlaskClient:
@@ -158,7 +160,7 @@ def test_page_of_a_shop_links_to_those_that_it_has(
 
 
 def test_cookies_are_sent_where_a_host_knows_its_callers_by_them() -> None:
-    service = create_app({"DATABASE_URL": "sqlite://"}).test_client()
+    service = create_app(NEVER_OPENED).test_client()
 
     assert 'data-credentials="omit"' in service.get("/api/docs").text
     assert 'data-credentials="same-origin"' in shop_with("/api").get("/api/docs").text

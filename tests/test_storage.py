@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from order_statuses import cli
@@ -142,6 +142,67 @@ def test_database_newer_than_the_service_is_left_alone(empty_app: Flask) -> None
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
         assert db.session.scalar(cli.VERSION) == "9999"
+
+
+def execute(app: Flask, *statements: str) -> None:
+    with app.app_context():
+        for statement in statements:
+            db.session.execute(text(statement))
+        db.session.commit()
+
+
+def test_init_makes_a_table_that_is_missing_and_says_so(empty_app: Flask) -> None:
+    init(empty_app)
+    execute(empty_app, "DROP TABLE order_statuses_key")
+    repaired = init(empty_app)
+
+    assert (repaired.exit_code, repaired.stderr.splitlines()[0]) == (
+        0,
+        "Missing tables were created: order_statuses_key.",
+    )
+    assert run(empty_app, "add-user", "new@shop.example").exit_code == 0
+    assert "missing" not in init(empty_app).stderr
+
+
+def test_init_that_makes_the_lock_again_leaves_the_statuses(empty_app: Flask) -> None:
+    init(empty_app)
+    changed = "UPDATE order_statuses_text SET description = 'Changed'"
+    execute(empty_app, changed, "DROP TABLE order_statuses_catalogue")
+
+    assert init(empty_app).exit_code == 0
+    with empty_app.app_context():
+        assert set(db.session.scalars(select(StatusText.description))) == {"Changed"}
+        with transaction():
+            assert db.session.get(Status, 3)
+
+
+@pytest.mark.parametrize("made", [Base.metadata.sorted_tables, [Store.__table__]])
+def test_init_takes_over_tables_that_no_migration_made(
+    empty_app: Flask, made: list[Table]
+) -> None:
+    with empty_app.app_context():
+        Base.metadata.create_all(db.engine, tables=made)
+
+    assert init(empty_app).exit_code == 0
+    with empty_app.app_context():
+        assert len(list(db.session.scalars(select(Status)))) == 11
+        assert db.session.scalar(cli.VERSION) == cli.versions()[0]
+
+
+def test_init_refuses_tables_that_lack_a_column(empty_app: Flask) -> None:
+    init(empty_app)
+    execute(
+        empty_app,
+        "ALTER TABLE order_statuses_key DROP COLUMN created_on",
+        "DROP TABLE order_statuses_version",
+    )
+    refused = init(empty_app)
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: Nothing was changed. ")
+    assert "created_on" in refused.stderr
+    with empty_app.app_context():
+        assert not db.inspect(db.engine).has_table("order_statuses_version")
 
 
 on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
