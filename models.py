@@ -1,9 +1,10 @@
 """The tables, and the database of the running application."""
 
+import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Connection,
+    Dialect,
     Engine,
     ForeignKey,
     Integer,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     Select,
     String,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     event,
     select,
@@ -78,6 +81,21 @@ class Base(DeclarativeBase):
     )
 
 
+class Params(TypeDecorator[dict[str, str]]):
+    """JSON with its keys in their order, whatever serializer a host's engine has."""
+
+    impl = JSON  # PostgreSQL's JSONB forgets the order
+    cache_ok = True
+    # A host's Alembic then writes sa.JSON(), and its migrations need none of our types.
+    __module__ = JSON.__module__
+
+    def __repr__(self) -> str:
+        return "JSON()"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        return json.dumps
+
+
 class CatalogueLock(Base):
     """The one row that every write locks first, with a token new in every write."""
 
@@ -125,8 +143,7 @@ class Status(Base):
     status: Mapped[str] = mapped_column(String(1))
     type: Mapped[str] = mapped_column(String(1))
     is_default: Mapped[str] = mapped_column(String(1), default="N")
-    # JSON, since PostgreSQL's JSONB forgets the order of the keys.
-    params: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    params: Mapped[dict[str, str]] = mapped_column(Params, default=dict)
 
 
 class StatusText(Base):

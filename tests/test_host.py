@@ -15,6 +15,8 @@ from typing import Any
 
 import flask_sqlalchemy_lite
 import pytest
+from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.migration import MigrationContext
 from blinker import Signal
 from flask import Blueprint, Flask, Response, render_template_string
 from flask.testing import FlaskClient
@@ -893,6 +895,37 @@ def test_names_of_stores_are_trimmed(shop: Flask, visitor: FlaskClient) -> None:
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores/7").get_json()["company"] == "Outlet"
+
+
+def test_params_keep_their_order_whatever_serializer_the_shop_has(
+    database: str,
+) -> None:
+    def sort_keys(value: Any) -> str:
+        return json.dumps(value, sort_keys=True)
+
+    options = {"json_serializer": sort_keys}
+    with open_shop(database, SQLALCHEMY_ENGINE_OPTIONS=options) as shop:
+        visitor = shop.test_client()
+        params = '{"params": {"zebra": "1", "ant": "2"}}'
+        visitor.put(f"{STATUSES}/8", data=params, content_type="application/json")
+        with shop.app_context():
+            db.get_or_404(Status, 9).params = {"zebra": "1", "ant": "2"}
+            db.session.commit()
+
+        for status_id in (8, 9):
+            shown = visitor.get(f"{STATUSES}/{status_id}").get_json()["params"]
+            assert [name for name in shown if name in params] == ["zebra", "ant"]
+
+
+def test_migrations_of_the_shop_need_none_of_our_types(empty_shop: Flask) -> None:
+    with empty_shop.app_context(), db.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        proposed = produce_migrations(context, Base.metadata).upgrade_ops
+
+    assert proposed is not None
+    code = render_python_code(proposed)
+    assert "sa.JSON()" in code
+    assert "order_statuses.models" not in code
 
 
 def test_stores_are_set_in_the_transaction_of_the_shop(

@@ -219,7 +219,7 @@ def test_encoding_of_clients_is_ours_to_say(
         assert init(app).exit_code == 0
 
         with app.app_context():
-            russian = db.session.get_one(StatusText, (1, "ru"))
+            russian = db.get_or_404(StatusText, (1, "ru"))
             assert russian.description == "Обработан"
 
 
