@@ -3,7 +3,7 @@ PORT ?= 5000
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run install test test-lowest test-slow bench soak check format clean
+.PHONY: run install test test-lowest test-slow bench soak screenshot check format clean
 
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
@@ -25,6 +25,9 @@ bench: .venv/developed
 
 soak: .venv/developed
 	$(BIN)/python -m tests.soak
+
+screenshot: .venv/developed
+	$(BIN)/python -m tests.screenshot
 
 # mypy knows a package by its folder: it sees one of links to the modules.
 check: .venv/developed

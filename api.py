@@ -58,7 +58,7 @@ def create_blueprint(
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
-    or ``envelope``; *docs* serves the OpenAPI document to everyone.
+    or ``envelope``; *docs* serves the OpenAPI document, and its page, to everyone.
     """
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
@@ -138,7 +138,7 @@ def check_database(app: Flask) -> None:
 def guard() -> None:
     """Refuse unknown callers everywhere, and others what they may not do.
 
-    Of the fallback they learn a 404 or a 405, which go first. The document is public.
+    Of the fallback they learn a 404 or a 405, which go first. The docs are public.
     """
     if openapi.is_docs_request():
         return

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 import click
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, redirect, request, url_for
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
+from werkzeug.wrappers import Response as BaseResponse
 
 from . import auth, cli, config
 from .api import create_blueprint
@@ -72,11 +73,18 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)
     app.register_blueprint(unversioned, url_prefix="/api")
     app.register_blueprint(probes)
+    if docs:
+        app.add_url_rule("/", None, show_docs, provide_automatic_options=False)
     application = api_php(with_request_id(app.wsgi_app))
     app.wsgi_app = application  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
         add_local_admin(app)
     return app
+
+
+def show_docs() -> BaseResponse:
+    """Lead who opens the service's address in a browser to the page."""
+    return redirect(url_for("order_statuses.docs.page"))
 
 
 def connect(app: Flask) -> None:

@@ -1,23 +1,25 @@
 """The commands: flask order-statuses ..."""
 
 import json
+import os
 import re
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
-from flask import current_app
+from flask import current_app, g
 from flask.cli import AppGroup
 from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import host, models, openapi, stock, writing
-from .auth import key_hash, key_id
+from .auth import Caller, key_hash, key_id
 from .config import __version__
 from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
+OF_ALEMBIC = "alembic_version"
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
 STORE_ID = click.IntRange(1, models.MAX_ID)
@@ -44,34 +47,74 @@ MISSING_GRANTS = text("""
     ORDER BY 1
 """)
 
-commands = AppGroup("order-statuses", help="Set up and manage the order statuses.")
-click.version_option(__version__, message="%(version)s")(commands)
+
+def print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(__version__)
+        context.exit()
+
+
+commands = AppGroup(
+    "order-statuses",
+    help="Set up and manage the order statuses.",
+    # Not click's own version_option, which reads the environment at import.
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=print_version,
+            help="Print the version.",
+        )
+    ],
+)
 
 
 @commands.command()
-def init() -> None:
-    """Create or upgrade the tables, and load the stock data into empty ones."""
+@click.argument("file", type=click.File("rb"), required=False)
+def init(file: IO[bytes] | None) -> None:
+    """Create or upgrade the tables; load FILE, or the stock data, into empty ones."""
     if READER not in current_app.extensions:
         raise click.ClickException("init is for the service alone: use load-stock.")
     with click_errors():
-        initialise()
+        is_new = initialise(stock.parse(file.read()) if file else None)
         problem = find_problem(db.session.connection())
     if problem:
         raise click.ClickException(problem)
+    if file and not is_new:
+        click.echo("It is not empty: apply changes what it has.", err=True)
     click.echo("The database is set up.", err=True)
 
 
 @commands.command("load-stock")
 @click.option("--create-tables", is_flag=True, help="Create missing tables first.")
-def load(create_tables: bool) -> None:
+@click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
+def load(create_tables: bool, force: bool) -> None:
     """Load the stock data into empty tables that a shop made with its own Alembic."""
-    with click_errors(), db.engine.connect() as connection, exclusive(connection):
+    with click_errors():
+        if create_tables and not force and inspect(db.engine).has_table(OF_ALEMBIC):
+            raise click.ClickException(
+                f"This database has an {OF_ALEMBIC}: create the tables by your own "
+                "migrations, then load the stock without --create-tables. Alembic "
+                "would not notice tables that are there already, and production would "
+                "have none. --force creates them nevertheless."
+            )
+        load_stock(create_tables)
+    click.echo("The stock data is loaded.", err=True)
+
+
+def load_stock(create_tables: bool = False) -> None:
+    """Load the stock data into empty tables of the running application.
+
+    *create_tables* creates missing tables first: for tests, and without migrations.
+    """
+    with db.engine.connect() as connection, exclusive(connection):
         check_encoding(connection)
         if create_tables:
             models.Base.metadata.create_all(connection)
         check_tables(connection)
         stock.fill(connection)
-    click.echo("The stock data is loaded.", err=True)
 
 
 @commands.command()
@@ -162,10 +205,14 @@ def deactivate_user(email: str) -> None:
 @click.argument("name")
 def add_store(store_id: int, name: str) -> None:
     """Add a storefront, or rename one."""
+    try:
+        store = Store(store_id=store_id, name=name)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     with write_command():
         old = db.session.get(Store, store_id)
         done = f"renamed; it was {old.name!r}" if old else "added"
-        db.session.merge(Store(store_id=store_id, name=parse_name(name)))
+        db.session.merge(store)
     click.echo(f"Store {store_id} is {done}.", err=True)
 
 
@@ -181,6 +228,62 @@ def remove_store(store_id: int) -> None:
         click.echo(f"Removing store {store_id}, {name!r}, with {parts}.", err=True)
         others = select(Store.store_id).where(Store.store_id != store_id)
         host.remove_stores_but(db.session.scalars(others).all())
+
+
+@commands.command()
+@click.argument("file", default="-")
+@click.option("--users", is_flag=True, help="Add the API users, with keys' hashes.")
+def export(file: str, users: bool) -> None:
+    """Write the catalogue to FILE, or to standard output."""
+    if users and file == "-":
+        raise click.UsageError("--users needs the name of a new FILE.")
+    with click_errors():
+        content = stock.export(db.session, users)
+        others = stock.left_out(db.session)
+    try:
+        with (
+            open(file, "xb", opener=secret)
+            if users
+            else click.open_file(file, "wb", atomic=True) as opened
+        ):
+            opened.write(content)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    if others:
+        click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)
+
+
+@commands.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Show the plan alone; status 4 if any.")
+@click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
+@click.option("--users", is_flag=True, help="Add the API users, if there are none.")
+def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
+    """Make the catalogue that of FILE, completely or not at all."""
+    g.order_statuses_caller = Caller("flask order-statuses")
+    signals = []
+    with click_errors():
+        content = stock.parse(file.read())
+        with writing.transaction():
+            plan = stock.make_plan(db.session, content, prune, users)
+            click.echo("\n".join(plan.lines))
+            if dry_run or not plan:
+                raise click.exceptions.Exit(4 if plan else 0)  # the token stays
+            steps = stock.carry_out(db.session, plan)
+            with click.progressbar(
+                steps,
+                length=len(plan.changes),
+                file=sys.stderr,
+                hidden=not sys.stderr.isatty(),
+            ) as bar:
+                for change, status in bar:
+                    signals += change.signals(status)
+    for send in signals:
+        send()
+
+
+def secret(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @commands.command("openapi")
@@ -207,6 +310,10 @@ def click_errors() -> Iterator[None]:
     """Print failures of the database in words, for an operator."""
     try:
         yield
+    except BadRequest as error:
+        raise click.ClickException(
+            f"Nothing was changed. {error.description}"
+        ) from error
     except ServiceUnavailable as error:
         raise click.ClickException(NOT_SET_UP) from error
     except SQLAlchemyError as error:
@@ -227,12 +334,6 @@ def parse_email(email: str) -> str:
     return email.lower()
 
 
-def parse_name(name: str) -> str:
-    if not 1 <= len(name.strip()) <= 255:
-        raise click.ClickException("A storefront's name has 1 to 255 characters.")
-    return name.strip()
-
-
 def get_store(store_id: int) -> Store:
     store = db.session.get(Store, store_id)
     if store is None:
@@ -244,12 +345,12 @@ def access(user: User) -> str:
     return "all stores" if user.store_id is None else f"store {user.store_id} alone"
 
 
-def initialise() -> None:
+def initialise(file: dict[str, Any] | None = None) -> bool:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
     with migrating() as connection:
         check_encoding(connection)
         upgrade(connection)
-        stock.fill(connection)
+        return stock.fill(connection, file)
 
 
 @contextmanager
@@ -286,6 +387,8 @@ def exclusive(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
+        if connection.connection.in_transaction:  # a host's listener began one
+            connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
     else:

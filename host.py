@@ -77,16 +77,22 @@ def check_unused(status: Status) -> None:
         raise BadRequest(f"Orders use this status: {count}. Give them another first.")
 
 
-def set_stores(names: Mapping[int, str]) -> None:
+def set_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> None:
     """Make the storefronts those of *names*, by id, in the host's own transaction.
 
     New ones are added and others renamed. Those that are not among *names* are removed,
     and with them their texts and the API users bound to them.
+
+    :raise ValueError: an id or a name that no storefront can have; or no *names*,
+        unless *allow_empty* says that all storefronts are to be removed
     """
+    if not (names or allow_empty):
+        raise ValueError("This would remove all storefronts: set allow_empty=True.")
+    stores = [Store(store_id=store_id, name=name) for store_id, name in names.items()]
     writing.lock_catalogue()
     remove_stores_but(list(names))
-    for store_id, name in names.items():
-        db.session.merge(Store(store_id=store_id, name=name))
+    for store in stores:
+        db.session.merge(store)
 
 
 def remove_stores_but(kept: Sequence[int]) -> None:

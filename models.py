@@ -36,6 +36,7 @@ from sqlalchemy.orm import (
     Session,
     mapped_column,
     object_session,
+    validates,
 )
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.local import LocalProxy
@@ -114,6 +115,18 @@ class Store(Base):
 
     store_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(String(255))
+
+    @validates("store_id")
+    def check_id(self, _: str, store_id: int) -> int:
+        if type(store_id) is not int or not 1 <= store_id <= MAX_ID:
+            raise ValueError(f"A storefront's id is a number from 1, not {store_id!r}.")
+        return store_id
+
+    @validates("name")
+    def trim_name(self, _: str, name: str) -> str:
+        if not isinstance(name, str) or not 1 <= len(name.strip()) <= 255:
+            raise ValueError("A storefront's name has 1 to 255 characters.")
+        return name.strip()
 
 
 class Status(Base):

@@ -13,6 +13,7 @@ What a host imports from here, and docs/embedding.md shows in use:
 - ``set_stores``, and the signals ``status_created``, ``status_updated`` and
   ``status_deleted``
 - ``Base``, whose metadata the host's Alembic needs; ``Status``, for a foreign key
+- ``load_stock``, which fills the tables, and for tests creates them
 """
 
 from importlib import import_module
@@ -33,6 +34,7 @@ __all__ = [
     "get_status_or_404",
     "identify_user",
     "list_statuses",
+    "load_stock",
     "set_stores",
     "status_created",
     "status_deleted",
@@ -42,6 +44,7 @@ __all__ = [
 if TYPE_CHECKING:
     from order_statuses.api import create_blueprint, exempt_from_csrf
     from order_statuses.auth import Caller, identify_user
+    from order_statuses.cli import load_stock
     from order_statuses.host import (
         set_stores,
         status_created,
@@ -56,6 +59,7 @@ else:
     MODULES = {
         "api": ("create_blueprint", "exempt_from_csrf"),
         "auth": ("Caller", "identify_user"),
+        "cli": ("load_stock",),
         "host": ("set_stores", "status_created", "status_deleted", "status_updated"),
         "models": ("Base", "Status"),
         "reading": ("get_status_or_404", "list_statuses"),

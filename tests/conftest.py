@@ -31,6 +31,9 @@ from order_statuses.models import (
 )
 
 from .contract import CheckedClient
+from .embedding import Wheel, build_wheel
+
+collect_ignore = ["shop"]  # whose tests run in the shop
 
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
@@ -90,6 +93,12 @@ class PostgresDatabases:
     def execute(self, command: str, *names: str) -> None:
         with psycopg.connect(self.server, autocommit=True) as connection:
             connection.execute(SQL(command).format(*map(Identifier, names)))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
+    """The wheel, in an environment of its own."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Faults, each produced under a load of writes, and what came of the writes."""
 
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from .conftest import PostgresDatabases, fill
@@ -81,6 +84,62 @@ def kill_database() -> Outcome:
         if not meanwhile[503] or ready.status_code != 200:
             raise RuntimeError(f"It was not away, or not back: {meanwhile}, {ready}")
         return outcome(running, url, {200, 201, 503}, may_cut=True)
+
+
+def fail_over() -> Outcome:
+    """Kill a PostgreSQL server under a load, and promote its standby after a while."""
+    with postgres_to_kill() as primary, standby_of(primary) as standby:
+        database = PostgresDatabases(primary.url).create()
+        url = f"{database}&host={standby}&target_session_attrs=read-write"
+        fill(url)
+        with serve(url) as server, load(server.url) as running:
+            running.wait_for(200)
+            primary.kill()
+            before = running.answers
+            time.sleep(3)
+            meanwhile = running.answers - before
+            at = f"--pgdata={standby}/data"
+            call("pg_ctl", "promote", at, user=standby.owner())
+            promoted = time.monotonic()
+            running.wait_for(1)
+            seconds = time.monotonic() - promoted
+            running.wait_for(50)
+        if set(meanwhile) != {503} or seconds > 5:
+            raise RuntimeError(f"{meanwhile} before, {seconds} seconds after it")
+        return outcome(running, url, {200, 201, 503}, may_cut=True)
+
+
+@contextmanager
+def standby_of(primary: "Postgres") -> Iterator[Path]:
+    """Yield the folder of a running synchronous standby, with its socket and data."""
+    owner = Path(primary.server.pgdata).owner()
+    with TemporaryDirectory() as name:
+        shutil.chown(name, owner)
+        source, at = f"--dbname={primary.url}", f"--pgdata={name}/data"
+        call("pg_basebackup", source, at, "--write-recovery-conf", user=owner)
+        options = ("--log", f"{name}/log", "--options", f"-h '' -k {name}")
+        call("pg_ctl", "start", at, *options, user=owner)
+        try:
+            wait_for_replication(primary.url)
+            yield Path(name)
+        finally:
+            call("pg_ctl", "stop", at, "--mode=immediate", user=owner)
+
+
+def wait_for_replication(url: str) -> None:
+    """Have commits wait for the standby, once it follows."""
+    follows = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        connection.execute("SELECT pg_reload_conf()")
+        end = time.monotonic() + SECONDS
+        while not connection.execute(follows).rowcount and time.monotonic() < end:
+            time.sleep(0.1)
+
+
+def call(program: str, *arguments: str, user: str) -> None:
+    command = [str(postgres_programs() / program), *arguments]
+    subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
 
 
 def crowd(database_url: str, seconds: float) -> Outcome:

@@ -40,6 +40,8 @@ def outcomes() -> Iterator[tuple[str, str, Outcome]]:
             yield f"{times} x {name}", kind, total(done)
     done = [faults.kill_database() for _ in range(5)]
     yield "5 x kill -9 of the database", "PostgreSQL", total(done)
+    done = [faults.fail_over() for _ in range(3)]
+    yield "3 x failover to a standby", "PostgreSQL", total(done)
 
 
 def total(done: list[Outcome]) -> Outcome:

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from order_statuses import openapi
 from order_statuses.auth import Caller
 from order_statuses.models import Key, User, db
 
@@ -33,6 +34,8 @@ ACCESS = [
     ("/stores/<store_id>/statuses/<status_id>", "GET", 200, 200, 401),
     ("/stores/<store_id>/statuses/<status_id>", "PUT", 200, 200, 401),
     ("/openapi.json", "GET", 200, 200, 200),
+    ("/docs", "GET", 200, 200, 200),
+    *((f"/docs/{file}", "GET", 200, 200, 200) for file in ("init.js", *openapi.FILES)),
     ("/", "GET", 404, 404, 401),
     ("/", "POST", 404, 404, 401),
     ("/<address>", "GET", 404, 404, 401),

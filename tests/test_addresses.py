@@ -115,7 +115,7 @@ def test_unknown_address_is_not_found_by_any_method(
 def test_addresses_outside_the_prefixes_are_not_found_in_json_too(
     stranger: FlaskClient,
 ) -> None:
-    assert_error(stranger.get("/"), 404)
+    assert_error(stranger.get("/statuses"), 404)
     assert_error(stranger.get("/api2/statuses"), 404)
 
 

@@ -1,8 +1,6 @@
 """The wheel, in an environment of its own: in shops, and as the service."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,203 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from pathlib import Path
-from sysconfig import get_path
 from typing import NamedTuple
 
 import httpx
 import pytest
 
-from order_statuses import Base, config
+from order_statuses import config
 
 from .conftest import Databases
+from .embedding import (
+    FRESH_APP,
+    Shop,
+    Wheel,
+    build_shop,
+    call,
+    clean_environment,
+    clone,
+    examples,
+    migrate,
+    mount,
+)
 from .servers import ROOT, Server, running
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
-
-
-def examples(language: str) -> list[str]:
-    """Return the examples of docs/embedding.md in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-FRESH_APP, *ADDITIONS = examples("python")
-(FOR_ALEMBIC,) = (block for block in ADDITIONS if "target_metadata" in block)
-SET_UP, ASK, INSTALLED = examples("sh")
-
-# A shop whose modules have the names of ours. The examples of docs/embedding.md follow.
-SHOP = {
-    "app.py": """
-import config
-from flask import Flask, redirect, render_template, request
-from flask_login import LoginManager, current_user, login_user
-from flask_wtf import CSRFProtect
-from models import Customer, Order, Shop, db
-from sqlalchemy import func, select
-
-from order_statuses import create_blueprint
-
-app = Flask(__name__)
-app.config.from_object(config)
-db.init_app(app)
-csrf = CSRFProtect(app)
-logins = LoginManager(app)
-logins.user_loader(lambda number: db.session.get(Customer, int(number)))
-app.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
-envelopes = create_blueprint("envelopes", list_form="envelope")
-app.register_blueprint(envelopes, url_prefix="/shop/api")
-
-
-@app.before_request
-def send_strangers_to_login():
-    if request.path.startswith(("/api/2.0/", "/shop/api/")):
-        return
-    if current_user.is_anonymous and request.path != "/login":
-        return redirect("/login")
-
-
-@app.errorhandler(404)
-def not_found(error):
-    return "<h1>Not in this shop</h1>", 404
-
-
-@app.errorhandler(500)
-def failed(error):
-    return "<h1>Sorry</h1>", 500
-
-
-@app.route("/login", methods=["GET", "POST"])
-@csrf.exempt
-def login():
-    if request.method == "POST":
-        of_email = Customer.email == request.form["email"]
-        login_user(db.session.scalars(select(Customer).where(of_email)).one())
-    return "<h1>Log in</h1>"
-
-
-@app.get("/shop/<path:page>")
-def show_page(page):
-    return f"<h1>{page}</h1>"
-
-
-@app.post("/orders")
-def order():
-    return "<h1>Ordered</h1>"
-
-
-@app.cli.command()
-def seed():
-    db.session.add(Customer(email="manager@shop.example", is_manager=True))
-    db.session.add(Customer(email="customer@shop.example", is_manager=False))
-    db.session.add(Order(status="B"))
-    db.session.add_all([Shop(id=1, name="Main shop"), Shop(id=7, name="Outlet")])
-    db.session.commit()
-""",
-    "models.py": """
-from flask_login import UserMixin
-from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.orm import Mapped, mapped_column
-
-db = SQLAlchemy()
-
-
-class Customer(UserMixin, db.Model):
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str]
-    is_manager: Mapped[bool]
-
-
-class Order(db.Model):
-    id: Mapped[int] = mapped_column(primary_key=True)
-    status: Mapped[str]
-
-
-class Shop(db.Model):
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-
-
-class Status(db.Model):
-    id: Mapped[int] = mapped_column(primary_key=True)
-""",
-    "config.py": """
-import os
-
-SECRET_KEY = "of the tests"
-SQLALCHEMY_DATABASE_URI = os.environ["SHOP_DATABASE"]
-""",
-    "wsgi.py": "from app import app",
-    "gunicorn.conf.py": "threads = 2",
-    "alembic.ini": """
-[alembic]
-script_location = migrations
-prepend_sys_path = .
-""",
-    "migrations/env.py": """
-from alembic import context
-from app import app
-from models import db
-{}
-with app.app_context(), db.engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=target_metadata)
-    with context.begin_transaction():
-        context.run_migrations()
-""".replace("{}", FOR_ALEMBIC),
-}
-
-
-class Wheel(NamedTuple):
-    """The wheel, and the Python of an environment that it is installed in."""
-
-    file: Path
-    python: Path
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
-    """Build and install the wheel, without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-index", "--no-deps"]
-    clone(folder / "source")
-    call([*pip, "wheel", *offline, "--no-build-isolation", "./source"], folder)
-    call([sys.executable, "-m", "venv", "--without-pip", "env"], folder)
-    (file,) = folder.glob("*.whl")
-    python = folder / "env" / "bin" / "python"
-    call([*pip, "--python", str(python), "install", *offline, str(file)], folder)
-    # It sees the packages of the environment that the tests run in.
-    (packages,) = folder.glob("env/lib/python*/site-packages")
-    (packages / "tests.pth").write_text(get_path("purelib"))
-    return Wheel(file, python)
-
-
-def clone(folder: Path) -> None:
-    """Copy the checkout, without what git ignores."""
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "instance", "build", "*-info")
-    shutil.copytree(ROOT, folder, ignore=ignored)
-
-
-def call(command: list[str], folder: Path, **environment: str) -> str:
-    """Run *command* in *folder*, and return what it prints.
-
-    :raise AssertionError: with all that it says, if it fails
-    """
-    called = subprocess.run(
-        command,
-        cwd=folder,
-        env=clean_environment() | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert called.returncode == 0, called.stdout + called.stderr
-    return called.stdout
-
-
-def clean_environment() -> dict[str, str]:
-    ours = ("DATABASE_URL", "FLASK_", "ORDER_STATUSES_", "PYTHONPATH")
-    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-
+SET_UP, ASK, *_, INSTALLED = examples("sh")
 
 # The wheel.
 
@@ -374,7 +200,7 @@ def test_newcomer_gets_the_stock_statuses(
     (tmp_path / "app.py").write_text(fresh_app)
     *commands, _ = ([python, "-m", *line.split()] for line in SET_UP.splitlines())
     key = [call(command, tmp_path) for command in commands][-1].strip()
-    with serving_shop(python, tmp_path) as server:
+    with serving_shop(python, tmp_path, "app:create_app()") as server:
         ask = ASK.replace("KEY", key).replace("http://127.0.0.1:5000", server.url)
         answer = httpx.Response(200, text=call(["sh", "-c", ask], tmp_path))
 
@@ -386,10 +212,12 @@ def test_newcomer_gets_the_stock_statuses(
 
 
 @contextmanager
-def serving_shop(python: str, folder: Path, **environment: str) -> Iterator[Server]:
-    """Serve the application of *folder*."""
+def serving_shop(
+    python: str, folder: Path, application: str, **environment: str
+) -> Iterator[Server]:
+    """Serve the *application* of *folder*."""
     options = ["--bind=127.0.0.1:0", "--no-control-socket"]
-    command = [python, "-m", "gunicorn", *options, "app:app"]
+    command = [python, "-m", "gunicorn", *options, application]
     with running(command, folder, clean_environment() | environment) as server:
         yield server
 
@@ -397,100 +225,64 @@ def serving_shop(python: str, folder: Path, **environment: str) -> Iterator[Serv
 # A shop that has everything.
 
 
-class Shop(NamedTuple):
-    """A shop that has all that docs/embedding.md adds to one."""
+class OpenShop(NamedTuple):
+    """The shop that has mounted the API, and its server."""
 
-    python: str
-    folder: Path
-    environment: dict[str, str]
-    url: str = ""
-    log: Path = Path()
-
-    def call(self, *command: str) -> str:
-        return call([self.python, "-m", *command], self.folder, **self.environment)
+    shop: Shop
+    server: Server
 
     @contextmanager
-    def visitor(self, email: str | None = None) -> Iterator[httpx.Client]:
+    def visitor(self, name: str | None = None) -> Iterator[httpx.Client]:
         """Return a visitor, with a cookie of the shop's login or without."""
-        with httpx.Client(base_url=self.url) as visitor:
-            if email:
-                visitor.post("/login", data={"email": email})
+        with httpx.Client(base_url=self.server.url) as visitor:
+            if name:
+                (token,) = re.findall('value="(.+)"', visitor.get("/login").text)
+                form = {"email": f"{name}@shop.example", "password": name}
+                visitor.post("/login", data={**form, "csrf_token": token})
             yield visitor
 
 
 @pytest.fixture(scope="module")
-def closed_shop(
+def shop(
     wheel: Wheel, databases: Databases, tmp_path_factory: pytest.TempPathFactory
-) -> Shop:
-    """A shop whose database is empty."""
-    folder = tmp_path_factory.mktemp("shop")
-    (folder / "migrations" / "versions").mkdir(parents=True)
-    (folder / "templates").mkdir()
-    for module in {file.name for file in ROOT.glob("*.py")} - {"order_statuses.py"}:
-        (folder / module).write_text("raise ImportError('This is the shop.')")
-    for name, text in SHOP.items():
-        (folder / name).write_text(text)
-    added = [block for block in ADDITIONS if block != FOR_ALEMBIC]
-    (folder / "app.py").write_text("\n\n".join([SHOP["app.py"], *added]))
-    (folder / "templates" / "order.html").write_text("".join(examples("html")))
-    shutil.copy(ROOT / "migrations" / "script.py.mako", folder / "migrations")
-    url = config.database_url(databases.create())
-    environment = {"SHOP_DATABASE": url.render_as_string(hide_password=False)}
-    return Shop(str(wheel.python), folder, environment)
-
-
-@pytest.fixture(scope="module")
-def migration(closed_shop: Shop) -> str:
-    """What the shop's Alembic proposed for the empty database, and did."""
-    closed_shop.call("alembic", "revision", "--autogenerate", "-m", "all")
-    closed_shop.call("alembic", "upgrade", "head")
-    (file,) = (closed_shop.folder / "migrations" / "versions").glob("*.py")
-    return file.read_text()
-
-
-@pytest.fixture(scope="module")
-def shop(closed_shop: Shop, migration: str) -> Iterator[Shop]:
+) -> Iterator[OpenShop]:
     """The shop, open."""
-    closed_shop.call("flask", "order-statuses", "load-stock")
-    closed_shop.call("flask", "seed")
-    closed_shop.call("flask", "publish-stores")
-    python, folder, environment, *_ = closed_shop
-    with serving_shop(python, folder, **environment) as server:
-        yield closed_shop._replace(url=server.url, log=server.log)
+    folder = tmp_path_factory.mktemp("shop") / "shop"
+    url = config.database_url(databases.create())
+    database = url.render_as_string(hide_password=False)
+    shop = build_shop(wheel.python, folder, database)
+    mount(shop)
+    for module in {file.name for file in ROOT.glob("*.py")} - {"order_statuses.py"}:
+        if not (folder / module).exists():
+            (folder / module).write_text("raise ImportError('This is the shop.')")
+    migrate(shop)
+    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "seed")
+    shop.call("flask", "publish-stores")
+    with serving_shop(shop.python, folder, "wsgi:app", **shop.environment) as server:
+        yield OpenShop(shop, server)
 
 
 @pytest.fixture
-def stranger(shop: Shop) -> Iterator[httpx.Client]:
+def stranger(shop: OpenShop) -> Iterator[httpx.Client]:
     with shop.visitor() as stranger:
         yield stranger
 
 
 @pytest.fixture
-def customer(shop: Shop) -> Iterator[httpx.Client]:
-    with shop.visitor("customer@shop.example") as customer:
+def customer(shop: OpenShop) -> Iterator[httpx.Client]:
+    with shop.visitor("customer") as customer:
         yield customer
 
 
 @pytest.fixture
-def manager(shop: Shop) -> Iterator[httpx.Client]:
-    with shop.visitor("manager@shop.example") as manager:
+def manager(shop: OpenShop) -> Iterator[httpx.Client]:
+    with shop.visitor("manager") as manager:
         yield manager
 
 
-def test_migration_of_the_shop_has_its_tables_and_ours(migration: str) -> None:
-    upgrade = migration.partition("def downgrade")[0]
-
-    created = set(re.findall(r"create_table\('(\w+)'", upgrade))
-    assert created == {"customer", "order", "shop", "status", *Base.metadata.tables}
-    assert "drop" not in upgrade
-
-
-def test_next_migration_of_the_shop_is_empty(shop: Shop) -> None:
-    assert "No new upgrade operations" in shop.call("alembic", "check")
-
-
 def test_pages_stay_html(manager: httpx.Client) -> None:
-    assert manager.get("/shop/about").text == "<h1>about</h1>"
+    assert manager.get("/").text.startswith("<h1>Your orders</h1>")
     assert manager.get("/nothing").text == "<h1>Not in this shop</h1>"
     assert manager.get("/api/2.0/nothing").json()["status"] == 404
 
@@ -500,7 +292,7 @@ def test_stranger_is_refused_in_json(stranger: httpx.Client) -> None:
 
     assert (refused.status_code, refused.json()["status"]) == (401, 401)
     assert "Basic" not in refused.headers["WWW-Authenticate"]
-    assert stranger.get("/shop/about").headers["Location"] == "/login"
+    assert stranger.get("/").headers["Location"] == "/login"
 
 
 def test_customer_reads_alone(customer: httpx.Client) -> None:
@@ -542,10 +334,10 @@ def test_forms_of_the_shop_stay_protected(manager: httpx.Client) -> None:
     assert manager.post("/orders").status_code == 400
 
 
-def test_mount_below_the_pages_of_the_shop_has_its_own_list_form(
+def test_mount_beside_the_api_of_the_shop_has_its_own_list_form(
     manager: httpx.Client,
 ) -> None:
-    assert len(manager.get("/shop/api/statuses").json()["statuses"]) == 7
+    assert len(manager.get("/api/statuses").json()["statuses"]) == 7
     assert len(manager.get("/api/2.0/statuses").json()) == 7
 
 
@@ -559,26 +351,25 @@ def test_stores_are_those_of_the_shop(manager: httpx.Client) -> None:
 def test_status_of_an_order_is_not_deleted(manager: httpx.Client) -> None:
     refused = manager.delete("/api/2.0/statuses/3")
 
-    assert (refused.status_code, "status: 1." in refused.json()["message"]) == (
+    assert (refused.status_code, "status: 2." in refused.json()["message"]) == (
         400,
         True,
     )
 
 
-def test_shop_hears_of_an_update(shop: Shop, manager: httpx.Client) -> None:
+def test_shop_hears_of_an_update(shop: OpenShop, manager: httpx.Client) -> None:
     manager.put("/api/2.0/statuses/5", json={"description": "Turned down"})
 
-    assert "manager@shop.example changed Turned down" in shop.log.read_text()
+    assert "manager@shop.example changed Turned down" in shop.server.log.read_text()
 
 
 def test_page_shows_the_status_of_an_order(manager: httpx.Client) -> None:
-    assert manager.get("/orders/1").text.strip() == (
-        '<b style="color: #28abf6">Backordered</b>'
-    )
+    label = '<b style="color: #28abf6">Backordered</b>'
+    assert label in manager.get("/orders/1").text
 
 
 ONE_SESSION = """
-from app import app
+from wsgi import app
 from models import Order, db
 from order_statuses import list_statuses
 from order_statuses import Status
@@ -594,7 +385,7 @@ with app.app_context():
 """
 
 
-def test_models_of_the_shop_and_ours_share_a_session(shop: Shop) -> None:
-    (shop.folder / "one_session.py").write_text(ONE_SESSION)
+def test_models_of_the_shop_and_ours_share_a_session(shop: OpenShop) -> None:
+    (shop.shop.folder / "one_session.py").write_text(ONE_SESSION)
 
-    assert shop.call("one_session") == ""
+    assert shop.shop.call("one_session") == ""

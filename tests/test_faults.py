@@ -36,6 +36,13 @@ def test_killed_postgresql_loses_nothing_and_is_503() -> None:
     assert outcome.acknowledged >= 250
 
 
+def test_failover_loses_nothing_and_needs_no_restart() -> None:
+    outcome = faults.fail_over()
+
+    assert outcome.is_harmless, outcome
+    assert outcome.acknowledged >= 251
+
+
 def test_eight_writers_do_not_hinder_each_other(database: str) -> None:
     outcome = faults.crowd(database, seconds=5)
 

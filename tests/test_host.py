@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import (
     Column,
+    Engine,
     ForeignKey,
     MetaData,
     String,
@@ -35,11 +37,11 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
 
-from order_statuses import auth, config, host, reading
+from order_statuses import auth, cli, config, host, reading
 from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
@@ -203,6 +205,66 @@ def test_shop_may_have_its_database_in_memory() -> None:
         assert count_statuses(shop) == 7
         shop.test_client().delete(f"{STATUSES}/3")
         assert count_statuses(shop) == 6
+
+
+def begin_at_once(engine: Engine) -> None:
+    """Have SQLAlchemy begin SQLite's transactions, as its documentation shows.
+
+    Without this, the driver begins them late, and savepoints do not work.
+    """
+    event.listen(engine, "connect", lambda c, _: setattr(c, "isolation_level", None))
+    event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+
+
+@on_sqlite
+def test_stock_is_loaded_where_the_shop_begins_transactions(empty_shop: Flask) -> None:
+    with empty_shop.app_context():
+        begin_at_once(db.engine)
+    loaded = run(empty_shop, "load-stock", "--create-tables")
+
+    assert loaded.exit_code == 0, loaded.output
+    assert count_statuses(empty_shop) == 7
+
+
+# Since Python 3.12, the driver has a mode in which a transaction is always open.
+@on_sqlite
+@pytest.mark.parametrize(
+    "mode", [{}, *[{"autocommit": False}] * (sys.version_info >= (3, 12))]
+)
+def test_stock_is_loaded_in_every_mode_of_the_driver(
+    empty_database: str, mode: dict[str, Any]
+) -> None:
+    options = {"connect_args": mode}
+    with open_shop(empty_database, SQLALCHEMY_ENGINE_OPTIONS=options) as shop:
+        loaded = run(shop, "load-stock", "--create-tables")
+
+        assert loaded.exit_code == 0, loaded.output
+        assert count_statuses(shop) == 7
+
+
+def test_stock_is_loaded_by_one_call(empty_shop: Flask) -> None:
+    with empty_shop.app_context():
+        with pytest.raises(DBAPIError):
+            cli.load_stock()
+        cli.load_stock(create_tables=True)
+        cli.load_stock()
+
+    assert count_statuses(empty_shop) == 7
+
+
+def test_tables_are_not_created_beside_those_of_alembic(empty_shop: Flask) -> None:
+    with empty_shop.app_context(), db.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+    refused = run(empty_shop, "load-stock", "--create-tables")
+
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "create the tables by your own migrations" in refused.stderr
+    with empty_shop.app_context():
+        assert inspect(db.engine).get_table_names() == ["alembic_version"]
+
+    forced = run(empty_shop, "load-stock", "--create-tables", "--force")
+    assert forced.exit_code == 0, forced.output
+    assert count_statuses(empty_shop) == 7
 
 
 def test_created_status_follows_the_loaded_stock(empty_shop: Flask) -> None:
@@ -791,11 +853,48 @@ def test_removed_store_takes_what_is_its_own(shop: Flask, visitor: FlaskClient) 
 
 def test_shop_without_stores_keeps_its_administrators(shop: Flask) -> None:
     with shop.app_context():
-        host.set_stores({})
+        host.set_stores({}, allow_empty=True)
         db.session.commit()
 
         assert list(db.session.scalars(select(Store))) == []
         assert list(db.session.scalars(select(User.email))) == [ADMINISTRATOR]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {},
+        {0: "Outlet"},
+        {-1: "Outlet"},
+        {2**63: "Outlet"},
+        {"7": "Outlet"},
+        {True: "Outlet"},
+        {7: ""},
+        {7: " "},
+        {7: "x" * 256},
+        {7: None},
+    ],
+)
+def test_stores_that_cannot_be_change_nothing(
+    shop: Flask, visitor: FlaskClient, names: Any
+) -> None:
+    with shop.app_context():
+        with pytest.raises(ValueError, match=r"storefront"):
+            host.set_stores({2: "Renamed", **names} if names else names)
+        db.session.commit()
+
+    assert visitor.get("/api/2.0/stores").json == [
+        {"company_id": "1", "company": "Main store"},
+        {"company_id": "2", "company": "Second store"},
+    ]
+
+
+def test_names_of_stores_are_trimmed(shop: Flask, visitor: FlaskClient) -> None:
+    with shop.app_context():
+        host.set_stores({7: " Outlet "})
+        db.session.commit()
+
+    assert visitor.get("/api/2.0/stores/7").get_json()["company"] == "Outlet"
 
 
 def test_params_keep_their_order_whatever_serializer_the_shop_has(

@@ -488,13 +488,24 @@ def test_document_without_pyyaml_is_an_error_in_one_line(
     openapi.read.cache_clear()
 
     refused = printed(shop_with("/api"))
-    with pytest.raises(ModuleNotFoundError, match=r"order-statuses\[docs\]"):
-        create_blueprint(docs=True)
 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "Error: The OpenAPI document needs PyYAML: pip install 'order-statuses[docs]'\n"
+        "Error: The OpenAPI document needs yaml: pip install 'order-statuses[docs]'\n"
     )
+
+
+@pytest.mark.parametrize("package", ["yaml", "flask_swagger_ui"])
+def test_document_and_page_need_the_extra_docs(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(
+        ModuleNotFoundError, match=rf"{package}.*order-statuses\[docs\]"
+    ):
+        create_blueprint(docs=True)
+    assert create_blueprint()
 
 
 def test_nothing_of_the_document_is_loaded_before_it_is_asked_for() -> None:
@@ -502,7 +513,8 @@ def test_nothing_of_the_document_is_loaded_before_it_is_asked_for() -> None:
         "import sys; from order_statuses.app import create_app; "
         f"app = create_app({NEVER_OPENED}); "
         "assert 'yaml' not in sys.modules; "
-        "app.test_client().get('/api/openapi.json'); assert 'yaml' in sys.modules"
+        "app.test_client().get('/api/openapi.json'); assert 'yaml' in sys.modules; "
+        "assert 'flask_swagger_ui' not in sys.modules"
     )
 
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -194,7 +194,9 @@ def rules(app: Flask) -> list[Rule]:
     return [
         rule
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith(PREFIX) and rule.endpoint.count(".") == 2
+        if rule.rule.startswith(PREFIX)
+        and rule.endpoint.count(".") == 2
+        and not path_of(rule).startswith("/docs")  # the page, which is for people
     ]
 
 
