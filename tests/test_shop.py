@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from .conftest import Databases
 from .embedding import (
     ADDITIONS,
     GET_METADATA,
+    PAGE,
     PIP,
     SHOP,
     Shop,
@@ -29,6 +31,7 @@ from .embedding import (
     migrate,
     mount,
 )
+from .servers import ROOT
 
 MOUNTED = SHOP / "mounted"
 
@@ -129,7 +132,17 @@ def refusal(shop: Shop, *arguments: str) -> str:
     return refused.stderr
 
 
-# The examples of docs/embedding.md are those that this shop runs.
+# What docs/embedding.md says is true of this shop, and so are its examples.
+
+
+@pytest.mark.parametrize("package", ["flask", "werkzeug", "sqlalchemy", "marshmallow"])
+def test_page_has_the_lowest_versions(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest = dict(line.split(">=") for line in project["dependencies"])[package]
+    rows = [row.lower() for row in PAGE.splitlines() if row.startswith("| ")]
+    (versions,) = (row.split("|")[2] for row in rows if package in row.split("|")[1])
+
+    assert lowest in versions
 
 # What a shop's own modules have under these names.
 OF_THE_SHOP = {"app", "csrf", "target_db"}
