@@ -18,7 +18,13 @@ import pytest
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from blinker import Signal
-from flask import Blueprint, Flask, Response, render_template_string
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    got_request_exception,
+    render_template_string,
+)
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
@@ -335,6 +341,27 @@ def test_wrong_method_below_a_shared_prefix_names_each_method_once(
         405,
         "Method Not Allowed: Use one of GET, HEAD, POST, OPTIONS.",
     )
+
+
+@on_sqlite
+def test_failure_is_json_below_the_prefix_whatever_the_shop_does_with_exceptions(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    reported = []
+    shop.testing = False
+    shop.register_error_handler(Exception, lambda error: ("<h1>Sorry</h1>", 500))
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: 1 / 0
+    shop.add_url_rule("/page", view_func=lambda: 1 / 0)
+
+    def report(_: Flask, exception: Exception, **__: Any) -> None:
+        reported.append(type(exception))
+
+    with got_request_exception.connected_to(report, shop):
+        failed = visitor.get(STATUSES)
+
+    assert (failed.status_code, (failed.json or {})["status"]) == (500, 500)
+    assert reported == [ZeroDivisionError]  # to Sentry, for example
+    assert visitor.get("/page").text == "<h1>Sorry</h1>"
 
 
 @on_sqlite
