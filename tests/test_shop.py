@@ -144,6 +144,7 @@ def test_page_has_the_lowest_versions(package: str) -> None:
 
     assert lowest in versions
 
+
 # What a shop's own modules have under these names.
 OF_THE_SHOP = {"app", "csrf", "target_db"}
 
