@@ -11,7 +11,7 @@ run: .venv/served
 install: .venv/developed
 
 test: .venv/developed
-	$(BIN)/pytest --numprocesses=2 --cov --cov-report=term
+	$(BIN)/pytest --numprocesses=2 $(COVERAGE)
 
 test-lowest: .venv-lowest/developed
 	.venv-lowest/bin/pytest --numprocesses=2

@@ -343,13 +343,21 @@ def test_sqlite_moves_back_and_then_to_postgresql(
         listed = client.get("/api/2.0/statuses?lang_code=ru").json()
 
     (move,) = blocks("From SQLite to PostgreSQL")
-    target = machine.here("postgresql://statuses_owner:secret-1@db.example/statuses")
-    machine.follow(move, FILE=sqlite, TARGET=target)
+    url = machine.here("postgresql://statuses_owner:secret-1@db.example/statuses")
+    create = "CREATE DATABASE moved OWNER statuses_owner"
+    machine.follow(
+        f"psql --quiet --command '{create}' $SERVER", SERVER=machine.postgres
+    )
+    url = url.replace("@/statuses?", "@/moved?")
+    machine.follow(re.sub(r"postgresql://[^\"]+", url, move))
 
-    base = f"http://127.0.0.1:{machine.port}"
-    with httpx.Client(base_url=base, auth=auth) as bound:
+    moved = {"DATABASE_URL": url, "PORT": port}
+    with (
+        machine.serve(**moved),
+        httpx.Client(base_url=base, auth=auth) as bound,
+        httpx.Client(base_url=base, auth=everyone) as client,
+    ):
         theirs = bound.get("/api/stores/2/statuses/2?lang_code=ru").json()
-    with httpx.Client(base_url=base, auth=everyone) as client:
         assert client.get("/api/2.0/statuses?lang_code=ru").json() == listed
         assert description(client) == "Before"
         created = client.post("/api/2.0/statuses", json={"description": "Packed"})

@@ -230,6 +230,25 @@ def test_host_that_writes_through_its_own_session_is_read(
     assert description(client) == "Added"
 
 
+@pytest.mark.parametrize("operation", ["added", "changed", "deleted"])
+def test_row_that_a_host_touches_alone_renews_the_token(
+    app: Flask, client: FlaskClient, operation: str
+) -> None:
+    address = "/api/2.0/stores/2/statuses/2"
+    key = {"status_id": 2, "store_id": 2, "lang_code": "en"}
+    if operation != "added":
+        client.put(address, json={"email_subj": "Old"})
+    before = etag(client, address)
+    with app.app_context():
+        if operation == "deleted":
+            db.session.delete(db.get_or_404(StoreText, key))
+        else:
+            db.session.merge(StoreText(**key, email_subj="New"))
+        db.session.commit()
+
+    assert etag(client, address) != before
+
+
 def test_host_renews_the_token_once_a_transaction(app: Flask) -> None:
     with app.app_context(), statements_of(app) as statements:
         for status in db.session.scalars(select(Status)):
