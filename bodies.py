@@ -95,8 +95,8 @@ def read(request: Request) -> Body:
 def receive(request: Request) -> bytes:
     # uWSGI does not say where such a body ends, and Werkzeug takes it for an empty one.
     terminated = request.environ.get("wsgi.input_terminated")
-    in_chunks = "Transfer-Encoding" in request.headers
-    if in_chunks and request.content_length is None and not terminated:
+    encoding = request.headers.get("Transfer-Encoding", "")
+    if "chunked" in encoding.lower() and not terminated:
         raise LengthRequired(NO_LENGTH)
     # Werkzeug cuts a chunked body at its limit: a byte more tells that there is more.
     request.max_content_length = MAX_BYTES + 1
