@@ -1,7 +1,9 @@
 """Kills, stops, reloads and crowds: what was answered is there, and whole."""
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from order_statuses import cli
 from order_statuses.models import StatusText, db
 
 from . import faults
-from .conftest import ADMINISTRATOR, KEY, service
+from .conftest import ADMINISTRATOR, KEY, basic, service
 from .servers import serving
 from .test_servers import copy_checkout
 
@@ -151,6 +153,42 @@ def test_deletion_and_update_are_both_told_the_truth(
         update, deletion = at_once(*requests, by=administrator)
 
         assert (update, deletion, administrator.get(address).status_code) in outcomes
+
+
+def test_condition_is_compared_when_the_body_has_arrived(database: str) -> None:
+    """The first write to begin is the last to end, and the cache has what it saw."""
+    path, credentials = "/api/2.0/statuses/2", (ADMINISTRATOR, KEY + ADMINISTRATOR)
+    with serving(database, WEB_THREADS="2") as server:
+        address = server.url + path
+
+        def read() -> httpx.Response:
+            return httpx.get(address, auth=credentials)
+
+        tag = read().headers["ETag"]
+        assert read().headers["ETag"] == tag  # by the cache
+        url = httpx.URL(address)
+        with socket.create_connection((url.host, url.port or 80)) as slow:
+            head = [
+                f"PUT {path} HTTP/1.1",
+                f"Host: {url.host}",
+                f"Authorization: {basic(*credentials)}",
+                f"If-Match: {tag}",
+                "Content-Length: 17",
+                "Connection: close",
+            ]
+            slow.sendall("\r\n".join([*head, "", ""]).encode())
+            time.sleep(1)  # its sender is known by now, and the token of that time
+            quick = httpx.put(
+                address,
+                content="description=Quick",
+                headers={"If-Match": tag},
+                auth=credentials,
+            )
+            slow.sendall(b"description=Slow!")
+            late = b"".join(iter(lambda: slow.recv(65536), b""))
+
+        assert (quick.status_code, late.split()[1]) == (200, b"412")
+        assert read().json()["description"] == "Quick"
 
 
 def test_preloaded_workers_share_no_connection(database: str) -> None:
