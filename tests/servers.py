@@ -80,6 +80,28 @@ def running(
             stop(process)
 
 
+@contextmanager
+def nginx_of(server: str, folder: Path) -> Iterator[None]:
+    """Run an nginx, whose workers are another user's, with these *server* settings."""
+    settings = folder / "nginx.conf"
+    settings.write_text(f"""
+        user www-data;
+        daemon off;
+        pid {folder}/nginx.pid;
+        error_log stderr;
+        events {{}}
+        http {{
+            access_log off;
+            server {{ {server} }}
+        }}
+    """)
+    with subprocess.Popen(["nginx", "-c", settings]) as process:
+        try:
+            yield
+        finally:
+            stop(process)
+
+
 def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
     """Return the URL of *server* as soon as it answers.
 

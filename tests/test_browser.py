@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, fill
-from .servers import SECONDS, flask_run, gunicorn, stop
+from .servers import SECONDS, flask_run, gunicorn, nginx_of
 from .test_openapi import operations, success
 
 pytestmark = pytest.mark.slow
@@ -152,33 +152,19 @@ def nginx(url: str, folder: Path) -> Iterator[str]:
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = folder / "nginx.conf"
-    settings.write_text(f"""
-        user www-data;
-        daemon off;
-        pid {folder}/nginx.pid;
-        error_log stderr;
-        events {{}}
-        http {{
-            access_log off;
-            server {{
-                listen 127.0.0.1:{port} ssl;
-                ssl_certificate {certificate};
-                ssl_certificate_key {key};
-                location / {{
-                    proxy_pass {url};
-                    proxy_set_header Host $http_host;
-                    gzip off;
-                }}
-            }}
+    settings = f"""
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        location / {{
+            proxy_pass {url};
+            proxy_set_header Host $http_host;
+            gzip off;
         }}
-    """)
-    with subprocess.Popen(["nginx", "-c", settings]) as process:
-        try:
-            wait_for_port(port)
-            yield f"https://localhost:{port}"
-        finally:
-            stop(process)
+    """
+    with nginx_of(settings, folder):
+        wait_for_port(port)
+        yield f"https://localhost:{port}"
 
 
 def wait_for_port(port: int) -> None:

@@ -19,7 +19,7 @@ import order_statuses.app
 from order_statuses.app import owner
 
 from .conftest import BOUND, KEY, basic, fill, service
-from .servers import Server, flask_run, serving, stop
+from .servers import Server, flask_run, nginx_of, serving
 
 STATUS = "/api/2.0/statuses/2"
 LOCAL = "HTTP/1.1\r\nHost: 127.0.0.1"
@@ -122,29 +122,16 @@ def test_credentials_of_local_requests_are_judged(server: Server) -> None:
 @contextmanager
 def nginx(url: str, folder: Path) -> Iterator[httpx.Client]:
     """A client of an nginx of another user's, set up in the plainest way."""
-    listener, settings = folder / "nginx.sock", folder / "nginx.conf"
-    settings.write_text(f"""
-        user www-data;
-        daemon off;
-        pid {folder}/nginx.pid;
-        error_log stderr;
-        events {{}}
-        http {{
-            access_log off;
-            server {{
-                listen unix:{listener};
-                location / {{ proxy_pass {url}; proxy_http_version 1.1; }}
-            }}
-        }}
-    """)
-    with subprocess.Popen(["nginx", "-c", settings]) as process:
-        try:
-            wait_until(listener.exists)
-            transport = httpx.HTTPTransport(uds=str(listener))
-            with httpx.Client(transport=transport, base_url=url) as client:
-                yield client
-        finally:
-            stop(process)
+    listener = folder / "nginx.sock"
+    settings = f"""
+        listen unix:{listener};
+        location / {{ proxy_pass {url}; proxy_http_version 1.1; }}
+    """
+    with nginx_of(settings, folder):
+        wait_until(listener.exists)
+        transport = httpx.HTTPTransport(uds=str(listener))
+        with httpx.Client(transport=transport, base_url=url) as client:
+            yield client
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
