@@ -327,9 +327,7 @@ def find_user(email: str) -> User | None:
 
 
 def parse_email(email: str) -> str:
-    # HTTP Basic separates the name from the key by a colon.
-    right = re.fullmatch(r"[^\s:@]+@[^\s:@]+", email) and email.isprintable()
-    if not right or len(email) > 255:
+    if not (re.match(stock.EMAIL_ADDRESS, email) and email.isprintable()):
         raise click.ClickException(f"{email!r} is not an e-mail address.")
     return email.lower()
 

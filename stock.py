@@ -31,6 +31,7 @@ TextModel = type[StatusText] | type[StoreText]
 
 ENGLISH = "en"
 FIELDS = ("status_id", "status", "type", "is_default", "params")
+# HTTP Basic separates the name from the key by a colon.
 EMAIL_ADDRESS = r"(?!.{256})[^\s:@]+@[^\s:@]+\Z"
 DISTINCT = [  # what no two rows of a list have in common
     ("stores", "store_id"),
