@@ -3,7 +3,7 @@
 import logging
 from typing import Any, NoReturn, cast
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
 from flask.globals import request_ctx
 from marshmallow import ValidationError
@@ -140,11 +140,19 @@ def guard() -> None:
 
     Of the fallback they learn a 404 or a 405, which go first. The docs are public.
     """
-    if openapi.is_docs_request():
+    context = request_ctx._get_current_object()  # each use of a proxy is a look-up
+    app, sent = context.app, context.request
+    if is_public(app, sent):
         return
-    caller = auth.identify_caller()
-    if not is_fallback(request.endpoint):
-        auth.check_allowed(caller)
+    caller = auth.identify_caller(app, sent)
+    if not is_fallback(sent.endpoint):
+        auth.check_allowed(caller, sent)
+
+
+def is_public(app: Flask, sent: Request) -> bool:
+    """Say whether *sent* reads the OpenAPI document or its page, which hold no data."""
+    bp = app.blueprints[sent.blueprint or ""]
+    return isinstance(bp, openapi.Docs) and sent.method in {"GET", "HEAD"}
 
 
 def is_fallback(endpoint: str | None) -> bool:

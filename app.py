@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 import click
 from flask import Flask, Request, Response, redirect, request, url_for
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
@@ -27,13 +26,15 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from . import auth, cli, config
 from .api import create_blueprint
-from .models import READER, db, reason_of
+from .models import READER, Reader, db, reason_of
 from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 POOLER = "order_statuses_pooler"
+# One statement needs no BEGIN and no ROLLBACK, which are round trips.
+OF_READER = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
 # In a connection of our own alone, and not what the URL's options set; but writers must
 # see what others have written.
 SET_PARAMETERS = """
@@ -89,24 +90,22 @@ def show_docs() -> BaseResponse:
 
 def connect(app: Flask) -> None:
     """Give *app* its database; nothing is opened before the first request."""
-    url = app.config["DATABASE_URL"]
-    app.config["SQLALCHEMY_DATABASE_URI"] = url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = config.engine_options(app.config)
+    options = config.engine_options(app.config)
+    app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     try:
         SQLAlchemy(app)
     except OSError as error:  # the instance folder cannot be made
         raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
+        reader = create_engine(db.engine.url, **options, **OF_READER)
+        app.extensions[READER] = Reader(reader)
         if is_embedded(app):
             check_writable(db.engine.url.database)
             event.listen(db.engine, "connect", set_pragmas)
-            reader = db.engine
         else:
-            event.listen(db.engine, "checkout", refuse_closed)
-            set_parameters(config.postgresql_parameters(app.config))
-            # One statement needs no BEGIN, which is a round trip.
-            reader = db.engine.execution_options(isolation_level="AUTOCOMMIT")
-        app.extensions[READER] = reader
+            parameters = config.postgresql_parameters(app.config)
+            set_parameters([db.engine, reader], parameters)
 
 
 def is_embedded(app: Flask) -> bool:
@@ -131,7 +130,7 @@ def set_pragmas(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def set_parameters(parameters: Mapping[str, str]) -> None:
+def set_parameters(engines: Iterable[Engine], parameters: Mapping[str, str]) -> None:
     """Set the *parameters* of each connection, or of each session's transaction.
 
     Behind a pooler such as PgBouncer a connection is another client's after the
@@ -154,7 +153,9 @@ def set_parameters(parameters: Mapping[str, str]) -> None:
         if connection.info[POOLER]:
             connection.exec_driver_sql(locally)
 
-    event.listen(db.engine, "connect", set_in_connection)
+    for engine in engines:
+        event.listen(engine, "connect", set_in_connection)
+        event.listen(engine, "checkout", refuse_closed)
     event.listen(db.session, "after_begin", set_in_transaction)
 
 
@@ -209,7 +210,7 @@ def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
         environ: "WSGIEnvironment", respond: "StartResponse"
     ) -> Iterable[bytes]:
         sent = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
+        request_id = sent if REQUEST_ID.fullmatch(sent) else os.urandom(8).hex()
         environ["order_statuses.request_id"] = request_id
         # For a log: quoted, since what is decoded may be several lines.
         path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")

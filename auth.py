@@ -8,7 +8,7 @@ import logging
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Request, current_app, g, request
+from flask import Flask, Request, g, request
 from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
@@ -47,39 +47,39 @@ def caller() -> Caller:
     return identified
 
 
-def identify_caller() -> Caller:
-    """Find out who is calling.
+def identify_caller(app: Flask, sent: Request) -> Caller:
+    """Find out who has *sent* a request.
 
     :raise 401: the caller is unknown
     """
     g.order_statuses_tokens = set()  # a host's requests may share g
-    identify = current_app.config["ORDER_STATUSES_IDENTIFY"]
-    identified = current_app.ensure_sync(identify)() if identify else identify_user()
-    if identified is None:
+    identify = app.config["ORDER_STATUSES_IDENTIFY"]
+    found = app.ensure_sync(identify)() if identify else identify_user()
+    if found is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
-    if not isinstance(identified, Caller):  # a host's user could look like one
+    if not isinstance(found, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
-    g.order_statuses_caller = identified
-    request.environ["order_statuses.caller"] = identified.name  # for access logs
-    return identified
+    g.order_statuses_caller = found
+    sent.environ["order_statuses.caller"] = found.name  # for access logs
+    return found
 
 
-def check_allowed(who: Caller) -> None:
+def check_allowed(who: Caller, sent: Request) -> None:
     """Refuse what the caller may not do, and what a browser was tricked into.
 
     :raise 403: it is either
     """
-    if request.method not in SAFE_METHODS and is_foreign(request):
+    is_write = sent.method not in SAFE_METHODS
+    if is_write and is_foreign(sent):
         raise Forbidden("Another site sent this request.")
-    store_id = (request.view_args or {}).get("store_id")
-    own = str(who.store_id)
-    if who.store_id is not None and store_id not in {None, own}:
-        raise Forbidden(f"You have access to the store {own} alone.")
-    if request.method in SAFE_METHODS:
-        return
-    if who.read_only:
+    if is_write and who.read_only:
         raise Forbidden("You may only read.")
-    if who.store_id is not None and store_id is None:
+    if who.store_id is None:
+        return
+    own, named = str(who.store_id), (sent.view_args or {}).get("store_id")
+    if named not in {None, own}:
+        raise Forbidden(f"You have access to the store {own} alone.")
+    if is_write and named is None:
         raise Forbidden(
             "You have access to one store and set its e-mail texts alone; "
             f"use PUT /stores/{own}/statuses/:id."
@@ -120,11 +120,12 @@ def identify_user() -> Caller:
     :raise 401: they are of none
     :raise 503: the catalogue was never initialised
     """
-    email, key = credentials(request.headers.get("Authorization", ""))
+    environ = request.environ
+    email, key = credentials(environ.get("HTTP_AUTHORIZATION", ""))
     sent = key_hash(key)
-    for _, stored, store_id in read(USER_AND_KEYS, {"email": email}):
+    for _, stored, store_id in read(USER_AND_KEYS, {"email": email}, is_plain=True):
         if hmac.compare_digest(sent, stored or ""):
-            request.environ["order_statuses.key"] = key_id(sent)
+            environ["order_statuses.key"] = key_id(sent)
             return Caller(email, store_id)
     warn_without_users()
     raise NoCaller

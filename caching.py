@@ -7,10 +7,11 @@ from contextlib import suppress
 from functools import wraps
 from hashlib import blake2b
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cachetools import TTLCache
-from flask import Response, current_app, g, request
+from flask import Request, Response, current_app, g, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
 
 from . import models
@@ -23,8 +24,16 @@ CONDITIONS = {"HTTP_IF_MATCH": "If-Match", "HTTP_IF_NONE_MATCH": "If-None-Match"
 # RFC 9110 §8.8.3; a list may have empty elements (§5.6.1).
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 TAGS = re.compile(rf"[ \t]*\*[ \t]*|[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
-ADDRESS = ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
 CHANGED = "It is not what you have seen; GET it again."
+
+
+class CompleteResponse(Response):
+    """A response with all its headers: Werkzeug need not look for what to add."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        if self.status_code != 200:
+            return super().get_wsgi_headers(environ)
+        return self.headers
 
 
 class Entry(NamedTuple):
@@ -36,7 +45,7 @@ class Entry(NamedTuple):
 
     def as_response(self, status: int = 200) -> Response:
         # In a list, since Response would set the Content-Length of bytes twice.
-        return Response([self.body], status, self.headers)
+        return CompleteResponse([self.body], status, self.headers)
 
 
 def size_of(entry: Entry) -> int:
@@ -75,14 +84,18 @@ def cached(view: View) -> View:
 
     @wraps(view)
     def cached_view(**ids: str) -> Response:
-        if not g.order_statuses_tokens:  # the host identified the caller
-            models.read(models.TOKEN, {})
+        # Once, since each use of a proxy is a look-up.
+        sent, tokens = request._get_current_object(), g.order_statuses_tokens
+        if not tokens:  # the host identified the caller
+            models.read(models.TOKEN, {}, is_plain=True)
         cache: Cache = current_app.extensions["order_statuses_cache"]
-        entry = cache.get(cache_key())
+        key = cache_key(sent)
+        entry = cache.get((*key, *tokens))
         if entry is None:
             entry = make_entry(view(**ids))
-            cache.store(cache_key(), entry)
-        if CONDITIONS.keys() & request.environ.keys():
+            # Two tokens, if somebody wrote meanwhile: nobody asks for both.
+            cache.store((*key, *tokens), entry)
+        if CONDITIONS.keys() & sent.environ.keys():
             return conditional(entry)
         return entry.as_response()
 
@@ -95,19 +108,13 @@ def make_entry(response: Response) -> Entry:
     return Entry(response.get_data(), [*response.headers, *headers.items()], etag)
 
 
-def cache_key() -> Hashable:
-    """Return all that a response depends on.
-
-    That is one token alone, unless somebody wrote while the response was made: it is
-    then stored under both, which no request asks for.
-    """
-    environ = request.environ
-    address = "\n".join(environ.get(name, "") for name in ADDRESS)
+def cache_key(sent: Request) -> tuple[Hashable, ...]:
+    """Return all that a response depends on, but for the catalogue's token."""
+    address = repr((sent.root_path, sent.path, sent.query_string))
     return (
-        frozenset(g.order_statuses_tokens),
         models.engine(),  # databases that are copies have the same token
         caller().store_id,
-        request.endpoint,
+        sent.endpoint,
         digest(address.encode()),
     )
 

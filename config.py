@@ -164,7 +164,10 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def sqlite_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     timeout = settings["ORDER_STATUSES_LOCK_TIMEOUT"]
-    return {"connect_args": {"timeout": timeout, "isolation_level": "IMMEDIATE"}}
+    return {
+        "connect_args": {"timeout": timeout, "isolation_level": "IMMEDIATE"},
+        "paramstyle": "named",  # as the driver of PostgreSQL
+    }
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,12 +114,6 @@ def create_docs_blueprint(list_form: str) -> Docs:
     return bp
 
 
-def is_docs_request() -> bool:
-    """Say whether the request reads the document or its page: no credentials needed."""
-    bp = current_app.blueprints[request.blueprint or ""]
-    return isinstance(bp, Docs) and request.method in {"GET", "HEAD"}
-
-
 def for_everyone(body: str | bytes, mimetype: str) -> Response:
     """Return what browsers may keep, and ask for again only if it has changed."""
     response = Response(body, headers=HEADERS, mimetype=mimetype)

@@ -1,6 +1,7 @@
 """Fixtures: an initialised service on each database, and its callers."""
 
 import shutil
+import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,23 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, Table, delete, event, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    delete,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from order_statuses import cli
 from order_statuses.app import create_app
 from order_statuses.auth import key_hash
 from order_statuses.models import (
+    READER,
     Base,
     CatalogueLock,
     Key,
@@ -152,8 +164,8 @@ def service(url: str, **settings: Any) -> Iterator[Flask]:
     app = create_app({"DATABASE_URL": url, "TESTING": True, **settings})
     app.test_client_class = CheckedClient
     yield app
-    with app.app_context():
-        db.engine.dispose()  # the last connection to SQLite empties the WAL
+    for engine in engines_of(app):
+        engine.dispose()  # the last connection to SQLite empties the WAL
 
 
 @pytest.fixture
@@ -248,14 +260,47 @@ def stranger(app: Flask) -> FlaskClient:
 
 @contextmanager
 def statements_of(app: Flask) -> Iterator[list[str]]:
-    """Collect the statements that *app* sends to its database."""
+    """Collect the statements that *app* sends to its database, seen by the driver.
+
+    BEGIN and COMMIT, which psycopg sends by itself, are left out.
+    """
     sent: list[str] = []
 
-    def collect(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
+    def collect(statement: str) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT")):
+            sent.append(statement)
 
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            collect(query)
+            return super().execute(query, *arguments, **options)
+
+    def watch(connection: Any, *_: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(collect)
+        else:
+            connection.cursor_factory = Cursor
+
+    def look_away(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(None)
+        else:
+            connection.cursor_factory = psycopg.Cursor
+
+    with watching(app, "checkout", watch), watching(app, "checkin", look_away):
+        yield sent
+
+
+@contextmanager
+def watching(app: Flask, name: str, listener: Any) -> Iterator[None]:
+    engines = engines_of(app)
+    for engine in engines:
+        event.listen(engine, name, listener)
+    yield
+    for engine in engines:
+        event.remove(engine, name, listener)
+
+
+def engines_of(app: Flask) -> list[Engine]:
     with app.app_context():
-        engine = db.engine
-    event.listen(engine, "before_cursor_execute", collect)
-    yield sent
-    event.remove(engine, "before_cursor_execute", collect)
+        return [db.engine, app.extensions[READER].engine]
