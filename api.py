@@ -3,18 +3,11 @@
 import logging
 from typing import Any, NoReturn, cast
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 from flask.globals import request_ctx
 from marshmallow import ValidationError
-from sqlalchemy.exc import (
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    ProgrammingError,
-    SQLAlchemyError,
-    TimeoutError,
-)
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
@@ -31,15 +24,6 @@ from .responses import Resource, as_error, from_validation, no_content
 
 METHODS = "GET HEAD POST PUT DELETE PATCH TRACE CONNECT OPTIONS".split()
 FALLBACK = "fallback"
-
-# Of a database that is away, overloaded, read-only or not set up.
-FAILURES = (
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    ProgrammingError,
-    TimeoutError,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +55,7 @@ def create_blueprint(
         bp.register_error_handler(code, as_error)
     bp.register_error_handler(HTTPException, as_error)
     bp.register_error_handler(ValidationError, from_validation)
-    for failure in FAILURES:
-        bp.register_error_handler(failure, unavailable)
+    bp.register_error_handler(SQLAlchemyError, unavailable)
     bp.register_error_handler(UnicodeDecodeError, not_utf8)
     bp.register_error_handler(Exception, leave_to_flask)
     bp.register_blueprint(statuses.bp)
@@ -140,13 +123,12 @@ def guard() -> None:
 
     Of the fallback they learn a 404 or a 405, which go first. The docs are public.
     """
-    context = request_ctx._get_current_object()  # each use of a proxy is a look-up
-    app, sent = context.app, context.request
+    # Once, since each use of a proxy is a look-up.
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    sent: Request = request._get_current_object()  # type: ignore[attr-defined]
     if is_public(app, sent):
         return
-    caller = auth.identify_caller(app, sent)
-    if not is_fallback(sent.endpoint):
-        auth.check_allowed(caller, sent)
+    auth.admit(app, sent, is_resource=not is_fallback(sent.endpoint))
 
 
 def is_public(app: Flask, sent: Request) -> bool:
@@ -189,7 +171,7 @@ def unavailable(error: SQLAlchemyError) -> Response:
     models.db.session.rollback()
     if models.is_table_missing(error):
         return as_error(models.not_initialised())
-    if models.is_mistake(error):
+    if not models.is_outage(error):
         raise error
     logger.error("The database failed: %s", models.reason_of(error))
     away = "The database cannot do this now; try again."

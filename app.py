@@ -26,7 +26,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from . import auth, cli, config
 from .api import create_blueprint
-from .models import READER, Reader, db, reason_of
+from .models import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def connect(app: Flask) -> None:
         raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
         reader = create_engine(db.engine.url, **options, **OF_READER)
-        app.extensions[READER] = Reader(reader)
+        app.extensions[READER] = reader
         if is_embedded(app):
             check_writable(db.engine.url.database)
             event.listen(db.engine, "connect", set_pragmas)

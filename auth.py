@@ -42,15 +42,16 @@ class NoCaller(Unauthorized):
 
 
 def caller() -> Caller:
-    """Return who is calling, once *identify_caller* has found out."""
-    identified: Caller = g.order_statuses_caller
-    return identified
+    """Return who is calling, once *admit* has found out."""
+    found: Caller = g.order_statuses_caller
+    return found
 
 
-def identify_caller(app: Flask, sent: Request) -> Caller:
-    """Find out who has *sent* a request.
+def admit(app: Flask, sent: Request, *, is_resource: bool) -> None:
+    """Find out who has *sent* a request, and whether they may, if it is of a resource.
 
     :raise 401: the caller is unknown
+    :raise 403: the caller may not do it, or a browser was tricked into it
     """
     g.order_statuses_tokens = set()  # a host's requests may share g
     identify = app.config["ORDER_STATUSES_IDENTIFY"]
@@ -60,15 +61,12 @@ def identify_caller(app: Flask, sent: Request) -> Caller:
     if not isinstance(found, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = found
-    sent.environ["order_statuses.caller"] = found.name  # for access logs
-    return found
+    sent.environ["order_statuses.caller"] = found.name  # for logs
+    if is_resource:
+        check_allowed(found, sent)
 
 
 def check_allowed(who: Caller, sent: Request) -> None:
-    """Refuse what the caller may not do, and what a browser was tricked into.
-
-    :raise 403: it is either
-    """
     is_write = sent.method not in SAFE_METHODS
     if is_write and is_foreign(sent):
         raise Forbidden("Another site sent this request.")

@@ -85,7 +85,8 @@ def cached(view: View) -> View:
     @wraps(view)
     def cached_view(**ids: str) -> Response:
         # Once, since each use of a proxy is a look-up.
-        sent, tokens = request._get_current_object(), g.order_statuses_tokens
+        sent: Request = request._get_current_object()  # type: ignore[attr-defined]
+        tokens = g.order_statuses_tokens
         if not tokens:  # the host identified the caller
             models.read(models.TOKEN, {}, is_plain=True)
         cache: Cache = current_app.extensions["order_statuses_cache"]

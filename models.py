@@ -6,40 +6,15 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import cache
+from functools import lru_cache
 from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import sqlalchemy as sa
 from flask import current_app, g
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    Connection,
-    Dialect,
-    Engine,
-    ForeignKey,
-    Integer,
-    MetaData,
-    Select,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    event,
-    select,
-    update,
-)
-from sqlalchemy.exc import DBAPIError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    Mapped,
-    Session,
-    mapped_column,
-    object_session,
-    validates,
-)
-from werkzeug.exceptions import NotFound, ServiceUnavailable
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
+from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
 if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
@@ -48,7 +23,7 @@ if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
 # A host has its own SQLAlchemy, and an application takes only one.
 db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 
-READER = "order_statuses_reader"  # the standalone service's own Reader
+READER = "order_statuses_reader"  # the standalone service's own engine for reads
 NOT_SET_UP = (
     "The database is not set up: flask order-statuses init does it. In a shop of your "
     "own, your migrations and then flask order-statuses load-stock do it; without "
@@ -57,21 +32,25 @@ NOT_SET_UP = (
 
 logger = logging.getLogger(__name__)
 
-ID = re.compile("[1-9][0-9]{0,18}")
 MAX_ID = 2**63 - 1
 TEXTS = ("description", "email_subj", "email_header")
+OUTAGES = (
+    sa.exc.InterfaceError,
+    sa.exc.InternalError,
+    sa.exc.OperationalError,
+    sa.exc.TimeoutError,
+)
 RENEWED_IN = "order_statuses_renewed_in"
 
 # SQLite numbers rows by itself only where the key is an INTEGER.
-BigId = BigInteger().with_variant(Integer, "sqlite")
-Query = Select[*tuple[Any, ...]]
-Row = TypeVar("Row", "Status", "Store")
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+Query = sa.Select[*tuple[Any, ...]]
 
 
 class Base(DeclarativeBase):
     """The base of our tables; a host gives ``Base.metadata`` to its Alembic."""
 
-    metadata = MetaData(
+    metadata = sa.MetaData(
         naming_convention={
             "ix": "ix_%(column_0_label)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -82,18 +61,18 @@ class Base(DeclarativeBase):
     )
 
 
-class Params(TypeDecorator[dict[str, str]]):
+class Params(sa.TypeDecorator[dict[str, str]]):
     """JSON with its keys in their order, whatever serializer a host's engine has."""
 
-    impl = JSON  # PostgreSQL's JSONB forgets the order
+    impl = sa.JSON  # PostgreSQL's JSONB forgets the order
     cache_ok = True
     # A host's Alembic then writes sa.JSON(), and its migrations need none of our types.
-    __module__ = JSON.__module__
+    __module__ = sa.JSON.__module__
 
     def __repr__(self) -> str:
         return "JSON()"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:
         return json.dumps
 
 
@@ -101,12 +80,12 @@ class CatalogueLock(Base):
     """The one row that every write locks first, with a token new in every write."""
 
     __tablename__ = "order_statuses_catalogue"
-    __table_args__ = (CheckConstraint("catalogue_id = 1", name="one_row"),)
+    __table_args__ = (sa.CheckConstraint("catalogue_id = 1", name="one_row"),)
 
     catalogue_id: Mapped[int] = mapped_column(
-        Integer, primary_key=True, autoincrement=False, default=1
+        sa.Integer, primary_key=True, autoincrement=False, default=1
     )
-    token: Mapped[str] = mapped_column(String(32))
+    token: Mapped[str] = mapped_column(sa.String(32))
 
 
 class Store(Base):
@@ -115,7 +94,7 @@ class Store(Base):
     __tablename__ = "order_statuses_store"
 
     store_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
-    name: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str] = mapped_column(sa.String(255))
 
     @validates("store_id")
     def check_id(self, _: str, store_id: int) -> int:
@@ -135,15 +114,15 @@ class Status(Base):
 
     __tablename__ = "order_statuses_status"
     __table_args__ = (
-        UniqueConstraint("type", "status"),
-        CheckConstraint("is_default IN ('Y', 'N')", name="is_default"),
+        sa.UniqueConstraint("type", "status"),
+        sa.CheckConstraint("is_default IN ('Y', 'N')", name="is_default"),
         {"sqlite_autoincrement": True},  # an id is never used again
     )
 
     status_id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    status: Mapped[str] = mapped_column(String(1))
-    type: Mapped[str] = mapped_column(String(1))
-    is_default: Mapped[str] = mapped_column(String(1), default="N")
+    status: Mapped[str] = mapped_column(sa.String(1))
+    type: Mapped[str] = mapped_column(sa.String(1))
+    is_default: Mapped[str] = mapped_column(sa.String(1), default="N")
     params: Mapped[dict[str, str]] = mapped_column(Params, default=dict)
 
 
@@ -153,12 +132,12 @@ class StatusText(Base):
     __tablename__ = "order_statuses_text"
 
     status_id: Mapped[int] = mapped_column(
-        ForeignKey(Status.status_id, ondelete="CASCADE"), primary_key=True
+        sa.ForeignKey(Status.status_id, ondelete="CASCADE"), primary_key=True
     )
-    lang_code: Mapped[str] = mapped_column(String(32), primary_key=True)
-    description: Mapped[str | None] = mapped_column(String(255))
-    email_subj: Mapped[str | None] = mapped_column(String(255))
-    email_header: Mapped[str | None] = mapped_column(Text)
+    lang_code: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    description: Mapped[str | None] = mapped_column(sa.String(255))
+    email_subj: Mapped[str | None] = mapped_column(sa.String(255))
+    email_header: Mapped[str | None] = mapped_column(sa.Text)
 
 
 class StoreText(Base):
@@ -167,14 +146,14 @@ class StoreText(Base):
     __tablename__ = "order_statuses_store_text"
 
     status_id: Mapped[int] = mapped_column(
-        ForeignKey(Status.status_id, ondelete="CASCADE"), primary_key=True
+        sa.ForeignKey(Status.status_id, ondelete="CASCADE"), primary_key=True
     )
     store_id: Mapped[int] = mapped_column(
-        ForeignKey(Store.store_id, ondelete="CASCADE"), primary_key=True, index=True
+        sa.ForeignKey(Store.store_id, ondelete="CASCADE"), primary_key=True, index=True
     )
-    lang_code: Mapped[str] = mapped_column(String(32), primary_key=True)
-    email_subj: Mapped[str | None] = mapped_column(String(255))
-    email_header: Mapped[str | None] = mapped_column(Text)
+    lang_code: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    email_subj: Mapped[str | None] = mapped_column(sa.String(255))
+    email_header: Mapped[str | None] = mapped_column(sa.Text)
 
 
 class User(Base):
@@ -183,8 +162,10 @@ class User(Base):
     __tablename__ = "order_statuses_user"
 
     user_id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    email: Mapped[str] = mapped_column(String(255), unique=True)  # in lower case
-    store_id: Mapped[int | None] = mapped_column(ForeignKey(Store.store_id), index=True)
+    email: Mapped[str] = mapped_column(sa.String(255), unique=True)  # in lower case
+    store_id: Mapped[int | None] = mapped_column(
+        sa.ForeignKey(Store.store_id), index=True
+    )
     is_active: Mapped[bool] = mapped_column(default=True)
 
 
@@ -193,45 +174,15 @@ class Key(Base):
 
     __tablename__ = "order_statuses_key"
 
-    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     user_id: Mapped[int] = mapped_column(
-        ForeignKey(User.user_id, ondelete="CASCADE"), index=True
+        sa.ForeignKey(User.user_id, ondelete="CASCADE"), index=True
     )
     # None: the key is older than this column.
     created_on: Mapped[date | None] = mapped_column(default=date.today)
 
 
-TOKEN = select(CatalogueLock.token)
-
-
-class Reader:
-    """Reads on an engine whose connections begin no transaction and need no reset."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.sql_of = cache(lambda query: str(query.compile(engine)))
-
-    def fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        with self.engine.connect() as connection:
-            rows: Sequence[Any] = connection.execute(query, parameters).all()
-            return rows
-
-    def fetch_plain(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        """Fetch rows as the driver has them, without SQLAlchemy's types.
-
-        That takes a third of the time, which every request spends.
-        """
-        dialect, sql = self.engine.dialect, self.sql_of(query)
-        with self.engine.connect() as connection:
-            cursor = connection.connection.cursor()
-            try:
-                cursor.execute(sql, parameters)
-                return cursor.fetchall()
-            except dialect.loaded_dbapi.Error as error:
-                connection.invalidate(error)
-                raise DBAPIError.instance(
-                    sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect
-                ) from error
+TOKEN = sa.select(CatalogueLock.token)
 
 
 def read(
@@ -239,32 +190,67 @@ def read(
 ) -> Sequence[Any]:
     """Run a query that begins with the catalogue's token, and note the token.
 
+    Rows of an *is_plain* query may come as the driver has them.
+
     :raise 503: the catalogue was never initialised
     """
     reader = current_app.extensions.get(READER)
+    rows: Sequence[Any]
     # A host's session sees what the host has changed in it, and its tests may have
     # bound it to anything.
     if reader is None or db.session.registry.has():
-        # What is read now may be cached: the next change renews the token again.
-        db.session.info.pop(RENEWED_IN, None)
-        rows: Sequence[Any] = db.session.execute(query, parameters).all()
+        rows = db.session.execute(query, parameters).all()
+        # What was read may be cached: the next change renews the token again.
+        connection_of_catalogue().info.pop(RENEWED_IN, None)
+    elif is_plain:
+        rows = fetch(reader, sql_of(query, reader.dialect), parameters)
     else:
-        rows = (reader.fetch_plain if is_plain else reader.fetch)(query, parameters)
+        with reader.connect() as connection:
+            rows = connection.execute(query, parameters).all()
     if not rows:  # the row with the token is always there, whatever is joined to it
         raise not_initialised()
     g.setdefault("order_statuses_tokens", set()).add(rows[0][0])
     return rows
 
 
-def engine() -> Engine:
+def fetch(reader: sa.Engine, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    """Fetch by the driver's own cursor, which costs a third of SQLAlchemy's.
+
+    :raise DBAPIError: as SQLAlchemy would
+    """
+    driver = reader.dialect.loaded_dbapi
+    with reader.connect() as connection:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+        except driver.Error as error:
+            connection.invalidate(error)
+            raise DBAPIError.instance(sql, None, error, driver.Error) from error
+
+
+@lru_cache
+def sql_of(query: Query, dialect: sa.Dialect) -> str:
+    return str(query.compile(dialect=dialect))
+
+
+def engine() -> sa.Engine:
     """Return the engine that the running application reads from."""
-    reader: Reader | None = current_app.extensions.get(READER)
-    return reader.engine if reader else db.session.get_bind(mapper=CatalogueLock).engine
+    reader: sa.Engine | None = current_app.extensions.get(READER)
+    return reader or db.session.get_bind(mapper=CatalogueLock).engine
 
 
-def renew_token(connection: Connection) -> int:
+def connection_of_catalogue() -> sa.Connection:
+    """Return the connection of the session, of several binds that of our tables."""
+    return db.session.connection(bind_arguments={"mapper": CatalogueLock})
+
+
+def renew_token(connection: sa.Connection) -> int:
     """Give the catalogue a new token; return the number of its rows, 1 or 0."""
-    return connection.execute(update(CatalogueLock).values(token=new_token())).rowcount
+    connection.info[RENEWED_IN] = innermost_transaction(connection)
+    return connection.execute(
+        sa.update(CatalogueLock).values(token=new_token())
+    ).rowcount
 
 
 def new_token() -> str:
@@ -272,25 +258,21 @@ def new_token() -> str:
     return secrets.token_hex(16)
 
 
-@event.listens_for(Base, "before_insert", propagate=True)
-@event.listens_for(Base, "before_update", propagate=True)
-@event.listens_for(Base, "before_delete", propagate=True)
-def renew_token_of_host(_: Any, connection: Connection, changed: Base) -> None:
+@sa.event.listens_for(Base, "before_insert", propagate=True)
+@sa.event.listens_for(Base, "before_update", propagate=True)
+@sa.event.listens_for(Base, "before_delete", propagate=True)
+def renew_token_of_host(_: Any, connection: sa.Connection, changed: Base) -> None:
     """Renew the token once a transaction when a host changes what a GET shows."""
-    session = cast(Session, object_session(changed))
-    transaction = innermost_transaction(session)
-    renewed_in = session.info.get(RENEWED_IN)
-    if (
-        not isinstance(changed, User | Key | CatalogueLock)
-        and renewed_in is not transaction
+    renewed_in = connection.info.get(RENEWED_IN)
+    if renewed_in is not innermost_transaction(connection) and not isinstance(
+        changed, User | Key | CatalogueLock
     ):
         renew_token(connection)
-        session.info[RENEWED_IN] = transaction
 
 
-def innermost_transaction(session: Session) -> object:
+def innermost_transaction(connection: sa.Connection) -> object:
     # A savepoint that is rolled back takes its renewal along.
-    return session.get_nested_transaction() or session.get_transaction()
+    return connection.get_nested_transaction() or connection.get_transaction()
 
 
 def not_initialised() -> ServiceUnavailable:
@@ -318,10 +300,13 @@ def is_table_missing(error: SQLAlchemyError) -> bool:
     )
 
 
-def is_mistake(error: SQLAlchemyError) -> bool:
-    """Say whether a statement is wrong, which no later time would make right."""
+def is_outage(error: SQLAlchemyError) -> bool:
+    """Say whether the database is away, overloaded or read-only, so far.
+
+    SQLite calls a wrong statement operational too, which no later time makes right.
+    """
     _, of_sqlite = codes_of(error)
-    return isinstance(error, ProgrammingError) or of_sqlite == SQLITE_ERROR
+    return isinstance(error, OUTAGES) and of_sqlite != SQLITE_ERROR
 
 
 def codes_of(error: SQLAlchemyError) -> tuple[str, int]:
@@ -335,20 +320,3 @@ def codes_of(error: SQLAlchemyError) -> tuple[str, int]:
 def reason_of(error: SQLAlchemyError) -> str:
     """Return what the database said, in one line."""
     return str(getattr(error, "orig", None) or error).partition("\n")[0]
-
-
-def id_or_404(text: str, noun: str) -> int:
-    """Return the id that *text* spells, for a row called *noun* in the message."""
-    # int() would take 007 and other scripts' digits, and a database overflow.
-    if not ID.fullmatch(text) or int(text) > MAX_ID:
-        raise NotFound(f"There is no such {noun}.")
-    return int(text)
-
-
-def get_or_404(model: type[Row], text: str) -> Row:
-    """Return the status or store whose id *text* spells, as it is now."""
-    noun = model.__name__.lower()
-    found = db.session.get(model, id_or_404(text, noun), populate_existing=True)
-    if found is None:
-        raise NotFound(f"There is no such {noun}.")
-    return found

@@ -1,24 +1,18 @@
 """Reading: one status, a list, as a store and a language see it."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    and_,
-    bindparam,
-    func,
-    select,
-    true,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 
 from . import config
 from .models import (
+    MAX_ID,
     TEXTS,
     CatalogueLock,
     Query,
@@ -27,11 +21,13 @@ from .models import (
     Store,
     StoreText,
     db,
-    id_or_404,
     read,
 )
 
 Texts = type[StatusText] | type[StoreText]
+Row = TypeVar("Row", Status, Store)
+
+ID = re.compile("[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,23 @@ def get_status_or_404(
     if not found:
         raise NotFound("There is no such status.")
     return found[0]
+
+
+def id_or_404(text: str, noun: str) -> int:
+    """Return the id that *text* spells, for a row called *noun* in the message."""
+    # int() would take 007 and other scripts' digits, and a database overflow.
+    if not ID.fullmatch(text) or int(text) > MAX_ID:
+        raise NotFound(f"There is no such {noun}.")
+    return int(text)
+
+
+def get_or_404(model: type[Row], text: str) -> Row:
+    """Return the status or store whose id *text* spells, as it is now."""
+    noun = model.__name__.lower()
+    found = db.session.get(model, id_or_404(text, noun), populate_existing=True)
+    if found is None:
+        raise NotFound(f"There is no such {noun}.")
+    return found
 
 
 def matching(
@@ -146,7 +159,7 @@ def get_store_or_404(store_id: str) -> Storefront:
     return found[0]
 
 
-def texts_of(model: Texts, lang_code: str) -> tuple[Texts, ColumnElement[bool]]:
+def texts_of(model: Texts, lang_code: str) -> tuple[Texts, sa.ColumnElement[bool]]:
     """Return *model* under an alias, and what joins its row in a language.
 
     *lang_code* is the name of the query's parameter.
@@ -154,18 +167,18 @@ def texts_of(model: Texts, lang_code: str) -> tuple[Texts, ColumnElement[bool]]:
     texts = aliased(model)
     keys: dict[str, Any] = {
         "status_id": Status.status_id,
-        "store_id": bindparam("store_id"),
-        "lang_code": bindparam(lang_code),
+        "store_id": sa.bindparam("store_id"),
+        "lang_code": sa.bindparam(lang_code),
     }
     joined = [getattr(texts, k) == keys[k] for k in keys if hasattr(model, k)]
-    return texts, and_(*joined)
+    return texts, sa.and_(*joined)
 
 
-def in_any_language(name: str) -> ScalarSelect[str]:
+def in_any_language(name: str) -> sa.ScalarSelect[str]:
     """Return the query for the text *name* in the first language that has it."""
     text = getattr(StatusText, name)
     return (
-        select(text)
+        sa.select(text)
         .where(StatusText.status_id == Status.status_id, text.is_not(None))
         .order_by(StatusText.lang_code)
         .limit(1)
@@ -174,7 +187,7 @@ def in_any_language(name: str) -> ScalarSelect[str]:
     )
 
 
-def reading(condition: ColumnElement[bool]) -> Query:
+def reading(condition: sa.ColumnElement[bool]) -> Query:
     """Return the query for the statuses that meet *condition*, beside the token.
 
     Field by field, a text is the first that there is: the store's or the common one,
@@ -187,11 +200,11 @@ def reading(condition: ColumnElement[bool]) -> Query:
         texts_of(StatusText, "default"),
     ]
 
-    def text(name: str) -> ColumnElement[str]:
+    def text(name: str) -> sa.ColumnElement[str]:
         texts = [getattr(row, name) for row, _ in preferred if hasattr(row, name)]
-        return func.coalesce(*texts, in_any_language(name), "").label(name)
+        return sa.func.coalesce(*texts, in_any_language(name), "").label(name)
 
-    query = select(
+    query = sa.select(
         CatalogueLock.token,
         Status.status_id,
         Status.status,
@@ -205,13 +218,13 @@ def reading(condition: ColumnElement[bool]) -> Query:
     return query.order_by(Status.status_id)
 
 
-OF_A_TYPE = reading(Status.type == bindparam("type"))
-ONE = reading(Status.status_id == bindparam("status_id"))
+OF_A_TYPE = reading(Status.type == sa.bindparam("type"))
+ONE = reading(Status.status_id == sa.bindparam("status_id"))
 
-EVERY_STORE = select(CatalogueLock.token, Store.store_id, Store.name).order_by(
+EVERY_STORE = sa.select(CatalogueLock.token, Store.store_id, Store.name).order_by(
     Store.store_id
 )
-STORES = EVERY_STORE.outerjoin_from(CatalogueLock, Store, true())
+STORES = EVERY_STORE.outerjoin_from(CatalogueLock, Store, sa.true())
 STORE = EVERY_STORE.outerjoin_from(
-    CatalogueLock, Store, Store.store_id == bindparam("store_id")
+    CatalogueLock, Store, Store.store_id == sa.bindparam("store_id")
 )

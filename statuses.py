@@ -5,7 +5,7 @@ from flask import Response, request
 from . import bodies, config, host, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
-from .models import Status, get_or_404
+from .models import Status
 from .responses import Resource, address, as_json, as_list, no_content
 
 bp = Resource("statuses", __name__)
@@ -59,14 +59,14 @@ def update(status_id: str) -> Response:
     """Change the fields in the body, and only those."""
     body = bodies.read(request)
     with writing.transaction():
-        status = get_or_404(Status, status_id)
+        status = reading.get_or_404(Status, status_id)
         body.check()
         check_preconditions(show, status_id=status_id)
         changes = changes_schema.load(body.decode())
         changes = write_query.load(request.args) | changes
-        writing.change_status(status, changes)
+        changed = writing.change_status(status, changes)
         send = host.prepare(host.status_updated, status, changes["lang_code"])
-    writing.log_write(status_id, writing.names(changes))
+    writing.log_write(status_id, changed)
     send()
     return as_json({"status_id": status_id})
 
@@ -75,7 +75,7 @@ def update(status_id: str) -> Response:
 def delete(status_id: str) -> Response:
     """Delete a status and its texts everywhere, unless it is built in or in use."""
     with writing.transaction():
-        status = get_or_404(Status, status_id)
+        status = reading.get_or_404(Status, status_id)
         check_preconditions(show, status_id=status_id)
         writing.check_not_default(status)
         host.check_unused(status)

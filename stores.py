@@ -5,7 +5,7 @@ from flask import Response, request
 from . import bodies, host, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
-from .models import Status, Store, get_or_404
+from .models import Status, Store
 from .responses import Resource, as_json, as_list
 
 bp = Resource("stores", __name__)
@@ -60,16 +60,16 @@ def update_status(store_id: str, status_id: str) -> Response:
     """
     body = bodies.read(request)  # before the lock: a slow sender must not hold it
     with writing.transaction():
-        store = get_or_404(Store, store_id)
-        status = get_or_404(Status, status_id)
+        store = reading.get_or_404(Store, store_id)
+        status = reading.get_or_404(Status, status_id)
         body.check()
         check_preconditions(show_status, store_id=store_id, status_id=status_id)
         texts = store_texts_schema.load(body.decode())
         texts = write_query.load(request.args) | texts
-        writing.set_store_texts(status, store, texts)
+        changed = writing.set_store_texts(status, store, texts)
         send = host.prepare(
             host.status_updated, status, texts["lang_code"], store.store_id
         )
-    writing.log_write(status_id, writing.names(texts))
+    writing.log_write(status_id, changed)
     send()
     return as_json({"status_id": status_id})

@@ -6,29 +6,25 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from flask import current_app, request
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
-from .auth import caller
 from .models import (
-    RENEWED_IN,
     TEXTS,
-    CatalogueLock,
     Status,
     StatusText,
     Store,
     StoreText,
+    connection_of_catalogue,
     db,
-    innermost_transaction,
     is_conflict,
     not_initialised,
     renew_token,
 )
-from .responses import address
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
@@ -73,14 +69,15 @@ def wait_for_lock() -> None:
 
 def has_work_of_host() -> bool:
     """Say whether a rollback now would lose what the host did in its session."""
-    session = session_of_host()
+    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
+    session = db.session() if callable(db.session) else db.session
     if session.new or session.dirty or session.deleted:
         return True
     if not session.in_transaction():
         return False
     # The session forgets what it flushed or wrote in bulk. PostgreSQL gives such a
     # transaction an id; SQLite gives it the lock, which is then never refused.
-    connection = connection_of(session)
+    connection = connection_of_catalogue()
     wrote = select(func.pg_current_xact_id_if_assigned().is_not(None))
     return len(db.engines) > 1 or (
         connection.dialect.name == "postgresql" and bool(connection.scalar(wrote))
@@ -89,19 +86,8 @@ def has_work_of_host() -> bool:
 
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
-    session = session_of_host()
-    if renew_token(connection_of(session)) == 0:
+    if renew_token(connection_of_catalogue()) == 0:
         raise not_initialised()
-    session.info[RENEWED_IN] = innermost_transaction(session)
-
-
-def session_of_host() -> Session:
-    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    return db.session() if callable(db.session) else db.session
-
-
-def connection_of(session: Session) -> Connection:
-    return session.connection(bind_arguments={"mapper": CatalogueLock})
 
 
 def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:
@@ -134,8 +120,10 @@ def free_letter(type_: str) -> str:
     raise BadRequest("All letters of this type are taken; delete a status first.")
 
 
-def change_status(status: Status, fields: Mapping[str, Any]) -> None:
+def change_status(status: Status, fields: Mapping[str, Any]) -> list[str]:
     """Set the *fields* given, the texts among them in the language *lang_code*.
+
+    Return the names of what was set.
 
     :raise 400: too many params
     """
@@ -145,16 +133,23 @@ def change_status(status: Status, fields: Mapping[str, Any]) -> None:
         status.params = merge(status.params, fields["params"])
     key = {"status_id": status.status_id, "lang_code": fields["lang_code"]}
     set_texts(StatusText, key, fields)
+    return names(fields)
 
 
-def set_store_texts(status: Status, store: Store, fields: Mapping[str, Any]) -> None:
-    """Set the e-mail texts given in a store, in the language *lang_code*."""
+def set_store_texts(
+    status: Status, store: Store, fields: Mapping[str, Any]
+) -> list[str]:
+    """Set the e-mail texts given in a store, in the language *lang_code*.
+
+    Return the names of what was set.
+    """
     key = {
         "status_id": status.status_id,
         "store_id": store.store_id,
         "lang_code": fields["lang_code"],
     }
     set_texts(StoreText, key, fields)
+    return names(fields)
 
 
 def set_texts(
@@ -214,10 +209,11 @@ def delete_status(status: Status) -> dict[str, Any]:
 
 def log_write(status_id: str, what: object) -> None:
     """Log who did *what* to a status, once it is committed, in one line."""
-    key = request.environ.get("order_statuses.key", "-")
-    who, method = caller().name, request.method
+    environ = request.environ
+    who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
+    address = quote(request.root_path + request.path)
     # repr() leaves no line break of a name or a text as it is.
-    logger.info("%r %s %s %s %s %r", who, key, method, address(), status_id, what)
+    logger.info("%r %s %s %s %s %r", who, key, request.method, address, status_id, what)
 
 
 def names(fields: Mapping[str, Any]) -> list[str]:

@@ -303,4 +303,4 @@ def watching(app: Flask, name: str, listener: Any) -> Iterator[None]:
 
 def engines_of(app: Flask) -> list[Engine]:
     with app.app_context():
-        return [db.engine, app.extensions[READER].engine]
+        return [db.engine, app.extensions[READER]]

@@ -15,7 +15,7 @@ from sqlalchemy import select, text, update
 
 from order_statuses.models import CatalogueLock, User, db
 
-from .conftest import ADMINISTRATOR, client_of, service
+from .conftest import ADMINISTRATOR, client_of, engines_of, service
 
 STATUSES = "/api/2.0/statuses"
 UNAVAILABLE = {
@@ -88,13 +88,25 @@ def test_sqlite_file_that_cannot_be_opened_is_503(tmp_path: Path) -> None:
 
 
 def test_exhausted_pool_is_503(app: Flask, client: FlaskClient) -> None:
-    with app.app_context(), ExitStack() as taken:
-        for _ in range(15):
-            taken.enter_context(db.engine.connect())
+    with ExitStack() as taken:
+        for engine in [*engines_of(app)] * 15:
+            taken.enter_context(engine.connect())
 
         assert_unavailable(client)
 
     assert client.get(STATUSES).status_code == 200
+
+
+def test_reads_go_on_while_all_connections_for_writes_are_taken(
+    app: Flask, client: FlaskClient
+) -> None:
+    of_writes, _ = engines_of(app)
+    with ExitStack() as taken:
+        for _ in range(15):
+            taken.enter_context(of_writes.connect())
+
+        assert write(client) == 503
+        assert client.get(STATUSES).status_code == 200
 
 
 @pytest.fixture
@@ -123,17 +135,18 @@ def test_writer_waits_only_so_long_and_readers_never(
 def test_connections_that_the_server_closed_are_replaced(
     app: Flask, client: FlaskClient
 ) -> None:
-    with app.app_context(), ExitStack() as idle:
-        for _ in range(3):
-            idle.enter_context(db.engine.connect())
-    with app.app_context(), db.engine.connect() as connection:
+    engines = engines_of(app) * 3
+    with ExitStack() as idle:
+        for engine in engines:
+            idle.enter_context(engine.connect())
+    with engines[0].connect() as connection:
         closed = connection.scalars(text(CLOSE_OTHERS)).all()
-    assert len(closed) >= 2
+    assert len(closed) >= 5
     assert all(closed)
 
-    with app.app_context(), ExitStack() as taken:
-        for _ in range(3):
-            connection = taken.enter_context(db.engine.connect())
+    with ExitStack() as taken:
+        for engine in engines:
+            connection = taken.enter_context(engine.connect())
             connection.execute(select(CatalogueLock.token))
     assert client.get(STATUSES).status_code == 200
 

@@ -11,9 +11,9 @@ from flask import Flask
 from marshmallow import Schema, fields, missing, validate
 from werkzeug.routing import Rule
 
-from order_statuses import bodies, config, models, schemas, writing
+from order_statuses import bodies, config, schemas, writing
 from order_statuses.app import create_app
-from order_statuses.reading import OrderStatus, Storefront
+from order_statuses.reading import ID, OrderStatus, Storefront
 
 from .contract import NEVER_OPENED
 from .test_openapi import (
@@ -302,7 +302,7 @@ def test_document_has_the_fields_that_clients_read(
 
 
 def test_document_knows_what_an_id_is(document: Json, components: Json) -> None:
-    id_ = STRING | {"pattern": f"^{models.ID.pattern}$"}
+    id_ = STRING | {"pattern": f"^{ID.pattern}$"}
 
     assert components["Id"] == id_
     for name in operations(document):
