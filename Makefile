@@ -20,8 +20,7 @@ test-slow: .venv/developed
 	$(BIN)/pytest -m slow
 
 bench: .venv/developed
-	$(BIN)/pytest -q --benchmark-max-time=0.5 --benchmark-quiet tests/bench.py
-	cat build/bench.md
+	$(BIN)/python -m tests.bench
 
 soak: .venv/developed
 	$(BIN)/python -m tests.soak

@@ -183,6 +183,7 @@ class Key(Base):
 
 
 TOKEN = sa.select(CatalogueLock.token)
+RENEW = sa.update(CatalogueLock)
 
 
 def read(
@@ -248,9 +249,7 @@ def connection_of_catalogue() -> sa.Connection:
 def renew_token(connection: sa.Connection) -> int:
     """Give the catalogue a new token; return the number of its rows, 1 or 0."""
     connection.info[RENEWED_IN] = innermost_transaction(connection)
-    return connection.execute(
-        sa.update(CatalogueLock).values(token=new_token())
-    ).rowcount
+    return connection.execute(RENEW, {"token": new_token()}).rowcount
 
 
 def new_token() -> str:

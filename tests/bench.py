@@ -1,51 +1,75 @@
-"""Measures the service beside a bare Flask view that returns the same list.
+"""Measures the service beside others in one run, as a table: ``make bench``.
 
-``make bench`` runs it. In process, through the WSGI interface, by pytest-benchmark;
-through gunicorn, by wrk where that is installed. Machines differ, and so do minutes on
-one machine: what counts are the ratios within one run.
+Machines differ, and so do minutes on one machine: everything is measured in rounds, in
+each of them one after the other, and what counts are the ratios within a round. The
+table has their median, and behind it the least and the greatest.
 """
 
+import cProfile
 import json
+import pstats
 import re
-import shutil
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from io import BytesIO
 from itertools import cycle
-from typing import Any, cast
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import pytest
+import psycopg
 from flask import Flask
 from flask.typing import ResponseReturnValue
-from pytest_benchmark.fixture import BenchmarkFixture
 from sqlalchemy import insert, select
 from werkzeug.test import EnvironBuilder
 
 from order_statuses.caching import Cache
+from order_statuses.config import SQLITE_PRAGMAS
 from order_statuses.models import Status, StatusText, Store, StoreText, db
 from order_statuses.writing import LETTERS
 
+from . import faults
 from .conftest import (
     ADMINISTRATOR,
     KEY,
     Databases,
+    PostgresDatabases,
+    SqliteDatabases,
     basic,
+    fill,
     service,
 )
 from .servers import ROOT, serving
 
-BARE = "a bare Flask view"
+ROUNDS = 7
+SECONDS = 0.2  # of a round in process
+WRK_SECONDS = 3
+
 LIST = "/api/2.0/statuses"
 CREDENTIALS = {"Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR)}
-LANGUAGES = [
-    "en",
-    "ru",
-    *(f"x{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(48)),
-]
+CODES = [f"x{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(48)]
+LANGUAGES = ["en", "ru", *CODES]
 STORES = range(3, 10_001)  # beside the two that are there
 STATUSES = json.loads((ROOT / "stock.json").read_text(encoding="utf-8"))["statuses"][:7]
+
+# What wrk sends instead of a GET: another text each time.
+PUT = f"""
+local number = 0
+request = function()
+  number = number + 1
+  return wrk.format("PUT", "{LIST}/2", nil, "description=Text " .. number)
+end
+"""
+UPDATE = "UPDATE order_statuses_text SET description = '{}' WHERE status_id = 2"
+
+Call = Callable[[], object]
+Column = dict[str, list[float] | str]  # what was measured: a number a round, or words
+
 bare = Flask("bare")
 
 
@@ -56,42 +80,179 @@ def statuses() -> ResponseReturnValue:
     return [{k: v for k, v in s.items() if k != "texts"} | texts for s in STATUSES]
 
 
-@pytest.fixture(scope="session", params=["7 statuses", "34 statuses"])
-def app(
-    request: pytest.FixtureRequest, databases: Databases, template: str
-) -> Iterator[Flask]:
-    """The service: 1 store and 2 languages, or 10,000 stores and 50 languages."""
-    url = databases.create(template)
-    if request.param == "7 statuses":
-        with service(url) as app:
-            yield app
-        return
+def call(app: Flask, path: str = LIST, body: bytes = b"", **options: Any) -> Call:
+    """Return a function that makes one request through the WSGI interface."""
+    options = {"path": path, "data": body, "headers": CREDENTIALS, **options}
+    environ = EnvironBuilder(**options).get_environ()
+
+    def make() -> str:
+        seen: list[str] = []
+
+        def respond(status: str, *_: Any) -> Any:
+            seen.append(status)
+
+        response: Any = app({**environ, "wsgi.input": BytesIO(body)}, respond)
+        b"".join(response)
+        response.close()
+        return seen[0]
+
+    assert make()[0] in "23", make()
+    return make
+
+
+def put(app: Flask) -> Call:
+    bodies = [b"description=One", b"description=Another"]
+    calls = cycle([call(app, f"{LIST}/2", body, method="PUT") for body in bodies])
+    return lambda: next(calls)()
+
+
+def emptied(app: Flask) -> Call:
+    listed = call(app)
+
+    def make() -> None:
+        app.extensions["order_statuses_cache"] = Cache()
+        listed()
+
+    return make
+
+
+def conditional(app: Flask) -> Call:
+    etag = app.test_client().get(LIST, headers=CREDENTIALS).headers["ETag"]
+    return call(app, headers={**CREDENTIALS, "If-None-Match": etag})
+
+
+def in_process(app: Flask, full: Flask) -> Column:
+    """Measure the service and one with a full catalogue, beside the bare view."""
+    bare_view = call(bare)
+    calls = {
+        "list of 7, cached": call(app),
+        "one status, cached": call(app, f"{LIST}/2"),
+        "list of 7, 304": conditional(app),
+        "list of 7, not cached": emptied(app),
+        "list of 34 among 50 languages and 10,000 stores, cached": call(full),
+        "the same, not cached": emptied(full),
+        "PUT of a text": put(app),
+    }
+    column: Column = {
+        f"{name}, in process, x a bare Flask view": ratios(made, bare_view)
+        for name, made in calls.items()
+    }
+    return column
+
+
+def ratios(made: Call, other: Call) -> list[float]:
+    return [seconds_a(made) / seconds_a(other) for _ in range(ROUNDS)]
+
+
+def seconds_a(made: Call) -> float:
+    """Return the least time that a call takes: the least disturbed."""
+    least, end = float("inf"), time.perf_counter() + SECONDS
+    while (start := time.perf_counter()) < end:
+        made()
+        least = min(least, time.perf_counter() - start)
+    return least
+
+
+def function_calls(made: Call, times: int = 100) -> int:
+    """Return how many functions a call calls, Python's and C's."""
+    with cProfile.Profile() as profile:
+        for _ in range(times):
+            made()
+    return int(pstats.Stats(profile).total_calls / times)  # type: ignore[attr-defined]
+
+
+def through_gunicorn(url: str) -> Column:
+    """Measure three servers of two workers each, one after the other in each round."""
+    with ExitStack() as servers:
+        own, flask, falcon = (
+            servers.enter_context(serving(url, 2, application))
+            for application in (
+                "wsgi:app",
+                "tests.bench:bare",
+                "tests.falcon_rival:app",
+            )
+        )
+        rounds = [
+            [requests_a_second(server.url) for server in (own, flask, falcon)]
+            for _ in range(ROUNDS)
+        ]
+        memory = min(worker.memory_info().rss for worker in own.workers())
+        writes = [
+            requests_a_second(own.url, PUT, 4) / updates_a_second(url)
+            for _ in range(ROUNDS)
+        ]
+    return {
+        "list of 7, through gunicorn, / a bare Flask view": [
+            ours / theirs for ours, theirs, _ in rounds
+        ],
+        "list of 7, through gunicorn, / Falcon and SQLAlchemy Core": [
+            ours / theirs for ours, _, theirs in rounds
+        ],
+        "list of 7, through gunicorn, a second": [ours for ours, _, _ in rounds],
+        "PUT of a text, 4 clients, / a loop of UPDATE and COMMIT": writes,
+        "memory of a worker": f"{memory / 2**20:.0f} MiB",
+    }
+
+
+def requests_a_second(url: str, script: str = "", connections: int = 8) -> float:
+    header = f"Authorization: {CREDENTIALS['Authorization']}"
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "script.lua"
+        file.write_text(script)
+        options = ["-t1", f"-c{connections}", f"-d{WRK_SECONDS}s", "-H", header]
+        command = ["wrk", *options, "-s", str(file), url + LIST]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    assert found, done.stdout
+    assert "Non-2xx" not in done.stdout, done.stdout
+    return float(found[1])
+
+
+def updates_a_second(url: str) -> float:
+    """Return how often one process can change a text, as durably as the service."""
+    with closing(connect(url)) as connection:
+        number, end = 0, time.perf_counter() + WRK_SECONDS
+        while time.perf_counter() < end:
+            number += 1
+            connection.execute(UPDATE.format(number))
+            connection.commit()
+    return number / WRK_SECONDS
+
+
+def connect(url: str) -> Any:
+    if url.startswith("postgresql"):
+        return psycopg.connect(url)
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+@contextmanager
+def full_service(url: str) -> Iterator[Flask]:
+    """Make a service with every letter, 50 languages, 10,000 stores and their texts."""
     with service(url, ORDER_STATUSES_LANGUAGES=",".join(LANGUAGES)) as app:
         with app.app_context():
-            fill()
+            fill_up()
         yield app
 
 
-def fill() -> None:
-    """Fill the database up: every letter, language and store, all with texts."""
+def fill_up() -> None:
     taken = set(db.session.scalars(select(Status.status).filter_by(type="O")))
     free = [{"status": letter} for letter in LETTERS if letter not in taken]
     params = {"color": "#97cf4d", "notify": "Y"}
     db.session.execute(insert(Status).values(type="O", params=params), free)
-    db.session.execute(
-        insert(Store).values(name="Store"), [{"store_id": n} for n in STORES]
-    )
+    stores = [{"store_id": n} for n in STORES]
+    db.session.execute(insert(Store).values(name="Store"), stores)
     status_ids = list(db.session.scalars(select(Status.status_id).filter_by(type="O")))
     there = set(db.session.execute(select(StatusText.status_id, StatusText.lang_code)))
-    texts = {
-        "description": "Packed",
-        "email_subj": "is packed",
-        "email_header": "It is.",
-    }
-    keys = [
-        (s, lang) for s in status_ids for lang in LANGUAGES if (s, lang) not in there
+    texts = {"description": "Packed", "email_subj": "is", "email_header": "It is."}
+    rows = [
+        {"status_id": status_id, "lang_code": lang_code}
+        for status_id in status_ids
+        for lang_code in LANGUAGES
+        if (status_id, lang_code) not in there
     ]
-    rows = [{"status_id": s, "lang_code": lang} for s, lang in keys]
     db.session.execute(insert(StatusText).values(**texts), rows)
     rows = [{"status_id": s, "store_id": n} for s in status_ids[:5] for n in STORES]
     own = insert(StoreText).values(lang_code="en", email_subj="from us")
@@ -99,185 +260,58 @@ def fill() -> None:
     db.session.commit()
 
 
-class Call:
-    """One request, made again and again through the WSGI interface."""
-
-    def __init__(
-        self, app: Flask, path: str, body: bytes = b"", **options: Any
-    ) -> None:
-        self.app = app
-        options = {"path": path, "data": body, "headers": CREDENTIALS, **options}
-        self.environ = EnvironBuilder(**options).get_environ()
-        self.body = body
-
-    def __call__(self) -> tuple[str, dict[str, str]]:
-        """Return the answer's status line and headers."""
-        answered = []
-
-        def respond(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
-            answered.append((status, dict(headers)))
-
-        environ = {**self.environ, "wsgi.input": BytesIO(self.body)}
-        answer = self.app(environ, respond)
-        b"".join(answer)
-        answer.close()  # type: ignore[attr-defined]
-        return answered[0]
+def measure(databases: Databases) -> Column:
+    url = databases.create()
+    fill(url)
+    with service(url) as app, full_service(databases.create(url)) as full:
+        column = in_process(app, full)
+        calls = function_calls(call(app))
+    column["function calls of a cached list"] = str(calls)
+    return column | through_gunicorn(url)
 
 
-class Report:
-    """The table that is written in the end: rows by what, columns by where."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[str, str]] = {}
-        self.bare = 0.0
-
-    def add(self, what: str, where: str, value: str) -> None:
-        self.rows.setdefault(what, {})[where] = value
-
-    def add_time(self, what: str, where: str, seconds: float) -> None:
-        ratio = f", {seconds / self.bare:.1f} x" if self.bare else ""
-        self.add(what, where, f"{seconds * 1e6:,.0f} us{ratio}")
-
-    def write(self) -> None:
-        columns = list(dict.fromkeys(c for row in self.rows.values() for c in row))
-        lines = [["", *columns], ["---"] * (len(columns) + 1)]
-        for what, row in self.rows.items():
-            lines.append([what, *(row.get(column, "") for column in columns)])
-        table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        (ROOT / "build").mkdir(exist_ok=True)
-        (ROOT / "build" / "bench.md").write_text(table, encoding="utf-8")
+def start_seconds() -> str:
+    """Return how long Python takes to import the service, beyond its libraries."""
+    least = [
+        min(seconds_of(statement) for _ in range(ROUNDS))
+        for statement in ("import wsgi", "import flask, flask_sqlalchemy")
+    ]
+    return f"{least[0] - least[1]:.2f} s"
 
 
-@pytest.fixture(scope="session")
-def report() -> Iterator[Report]:
-    report = Report()
-    yield report
-    report.write()
+def seconds_of(statement: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True)
+    return time.perf_counter() - start
 
 
-@pytest.fixture(scope="session")
-def where(databases: Databases) -> str:
-    return databases.kind
-
-
-@pytest.fixture
-def column(where: str, app: Flask) -> str:
-    """The database, and how full it is."""
-    many = len(app.config["ORDER_STATUSES_LANGUAGES"]) > 2
-    return f"{where}, {'34 statuses' if many else '7 statuses'}"
-
-
-def measure(
-    benchmark: BenchmarkFixture, report: Report, what: str, where: str, call: Any
-) -> None:
-    benchmark(call)
-    seconds = cast(Any, benchmark.stats).stats.min  # the least disturbed
-    if what == BARE:
-        report.bare = seconds
-    report.add_time(what, where, seconds)
-
-
-def test_bare(benchmark: BenchmarkFixture, report: Report) -> None:
-    measure(benchmark, report, BARE, "-", Call(bare, LIST))
-
-
-def test_round_trip(
-    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
-) -> None:
-    with app.app_context():
-        connection = db.engine.raw_connection()
-    cursor = connection.cursor()
-
-    def select_1() -> None:
-        cursor.execute("SELECT 1")
-        cursor.fetchall()
-
-    measure(benchmark, report, "SELECT 1, by the driver alone", column, select_1)
-    connection.close()
-
-
-def test_list(
-    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
-) -> None:
-    measure(benchmark, report, "list", column, Call(app, LIST))
-
-
-def test_one(
-    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
-) -> None:
-    measure(benchmark, report, "one status", column, Call(app, f"{LIST}/2"))
-
-
-def test_304(
-    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
-) -> None:
-    _, headers = Call(app, LIST)()
-    seen = {**CREDENTIALS, "If-None-Match": headers["ETag"]}
-    call = Call(app, LIST, headers=seen)
-    assert call()[0] == "304 NOT MODIFIED"
-    measure(benchmark, report, "304", column, call)
-
-
-def test_cold(
-    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
-) -> None:
-    call = Call(app, LIST)
-
-    def forgetful() -> None:
-        app.extensions["order_statuses_cache"] = Cache()
-        call()
-
-    measure(benchmark, report, "list, cache emptied", column, forgetful)
-
-
-def test_put(
-    benchmark: BenchmarkFixture, report: Report, app: Flask, column: str
-) -> None:
-    bodies = [b"description=One", b"description=Another"]
-    calls = cycle([Call(app, f"{LIST}/2", body, method="PUT") for body in bodies])
-    assert next(calls)()[0] == "200 OK"
-    measure(benchmark, report, "PUT of a text", column, lambda: next(calls)())
-
-
-def requests_a_second(url: str) -> float:
-    header = f"Authorization: {CREDENTIALS['Authorization']}"
-    command = ["wrk", "-t1", "-c8", "-d5s", "-H", header, url + LIST]
-    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    assert "Non-2xx" not in printed
-    found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
-    assert found
-    return float(found[1])
-
-
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
-def test_gunicorn(
-    report: Report, databases: Databases, template: str, where: str
-) -> None:
-    url = databases.create(template)
-    with serving(url, 2, "tests.bench:bare") as server:
-        theirs = requests_a_second(server.url)
-    with serving(url, 2) as server:
-        ours = requests_a_second(server.url)
-        worker = min(w.memory_info().rss for w in server.workers())
-    what = "list through gunicorn, 2 workers, requests a second"
-    report.add(what, where, f"{ours:,.0f}, {ours / theirs:.2f} of bare Flask's")
-    report.add("memory of a worker", where, f"{worker / 2**20:.0f} MiB")
-
-
-def seconds_of(statements: str) -> float:
-    """Return the least time that Python takes to run *statements*, of five."""
-    command = [sys.executable, "-c", statements]
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, check=True)
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def test_start(report: Report) -> None:
-    libraries = seconds_of("import flask, flask_sqlalchemy")
-    ours = seconds_of("import wsgi")
-    report.add(
-        "start, beyond Flask and Flask-SQLAlchemy", "-", f"{ours - libraries:.2f} s"
+def cells(measured: list[float] | str) -> list[str]:
+    if isinstance(measured, str):
+        return [measured, ""]
+    digits = 0 if median(measured) > 100 else 2
+    middle, least, most = (
+        f"{number:,.{digits}f}"
+        for number in (median(measured), min(measured), max(measured))
     )
+    return [middle, f"{least} to {most}"]
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder, faults.postgres_to_kill() as postgres:
+        columns = {
+            "SQLite": measure(SqliteDatabases(Path(folder))),
+            "PostgreSQL": measure(PostgresDatabases(postgres.url)),
+        }
+    rows = [["", *(cell for kind in columns for cell in (kind, "rounds"))]]
+    rows.append(["---"] * len(rows[0]))
+    first, *others = columns.values()
+    for name in first:
+        found = [cells(column[name]) for column in (first, *others)]
+        rows.append([name, *(cell for pair in found for cell in pair)])
+    rows.append(["start, beyond Flask and Flask-SQLAlchemy", start_seconds()])
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()
