@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import current_app, request
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import BadRequest
 
@@ -29,6 +29,14 @@ from .models import (
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
+
+# Of one row; an underscore tells the parameters of its key from what is set.
+UPDATES = {
+    model: update(model).where(
+        *(key == bindparam(f"{key.name}_") for key in model.__table__.primary_key)
+    )
+    for model in (StatusText, StoreText)
+}
 
 logger = logging.getLogger(__name__)
 
@@ -160,10 +168,10 @@ def set_texts(
     """Set the texts among *fields* in the row of that *key*, new or old."""
     texts = {name: fields[name] for name in TEXTS if name in fields}
     if texts:
-        row = db.session.get(model, key, populate_existing=True) or model(**key)
-        for name, text in texts.items():
-            setattr(row, name, text)
-        db.session.add(row)
+        execute = connection_of_catalogue().execute
+        row = {f"{name}_": value for name, value in key.items()}
+        if execute(UPDATES[model], {**texts, **row}).rowcount == 0:
+            execute(insert(model), {**key, **texts})
 
 
 def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
