@@ -77,9 +77,12 @@ def wait_for(port: int) -> None:
     raise TimeoutError("pgbouncer did not start")
 
 
-@pytest.mark.parametrize("mode", ["session", "transaction"])
-def test_all_requests_work_behind_pgbouncer(empty_database: str, mode: str) -> None:
-    with pgbouncer(empty_database, mode, size=4) as url:
+# In a session of its own, each of four workers has a connection to read, one to write.
+@pytest.mark.parametrize(("mode", "size"), [("session", 8), ("transaction", 4)])
+def test_all_requests_work_behind_pgbouncer(
+    empty_database: str, mode: str, size: int
+) -> None:
+    with pgbouncer(empty_database, mode, size) as url:
         fill(url)
         with gunicorn(url, workers=4) as server, ThreadPoolExecutor(6) as threads:
             seen = [s for n in threads.map(ask, [server] * 6, range(6)) for s in n]
