@@ -75,8 +75,9 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(probes)
     if docs:
         app.add_url_rule("/", None, show_docs, provide_automatic_options=False)
-    application = api_php(with_request_id(app.wsgi_app))
-    app.wsgi_app = application  # type: ignore[method-assign, assignment]
+    app.before_request(name_request)
+    app.after_request(tell_request_id)
+    app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
         add_local_admin(app)
     return app
@@ -185,9 +186,10 @@ def ready() -> Response:
     try:
         problem = cli.find_problem(db.session.connection())
     except SQLAlchemyError as error:
-        raise not_ready(reason_of(error)) from error
+        problem = reason_of(error)
     if problem:
-        raise not_ready(problem)
+        logger.error("Not ready: %s", problem)
+        raise ServiceUnavailable("The service is not ready.", retry_after=5)
     return as_json({"status": "ready", "version": config.__version__})
 
 
@@ -197,30 +199,19 @@ def never_store(response: Response) -> Response:
     return response
 
 
-def not_ready(reason: object) -> ServiceUnavailable:
-    logger.error("Not ready: %s", reason)
-    return ServiceUnavailable("The service is not ready.", retry_after=5)
+def name_request() -> None:
+    """Give the request an id: its own ``X-Request-ID``, or a new one."""
+    sent = request.headers.get("X-Request-ID", "")
+    request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
+    request.environ["order_statuses.request_id"] = request_id
+    # For a log: quoted, since what is decoded may be several lines.
+    path = quote(request.environ["PATH_INFO"], encoding="latin-1")
+    request.environ["order_statuses.path"] = path
 
 
-def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
-    """Give each request an id, its own ``X-Request-ID`` or a new one, and tell it."""
-
-    def identified(
-        environ: "WSGIEnvironment", respond: "StartResponse"
-    ) -> Iterable[bytes]:
-        sent = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
-        environ["order_statuses.request_id"] = request_id
-        # For a log: quoted, since what is decoded may be several lines.
-        path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
-        environ["order_statuses.path"] = path
-
-        def respond_with_id(status: str, headers: Any, *error: Any) -> Any:
-            return respond(status, [*headers, ("X-Request-ID", request_id)], *error)
-
-        return application(environ, respond_with_id)
-
-    return identified
+def tell_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = request.environ["order_statuses.request_id"]
+    return response
 
 
 def api_php(application: "WSGIApplication") -> "WSGIApplication":
