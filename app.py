@@ -288,19 +288,13 @@ def is_local_admin(request: Request) -> bool:
 
 def is_loopback(address: str) -> bool:
     try:
-        return unmapped(address).is_loopback
+        return parse_address(address).is_loopback
     except ValueError:  # a Unix socket has none
         return False
 
 
-def unmapped(address: str) -> IPv4Address | IPv6Address:
-    """Parse *address*; the IPv4 address that an IPv6 one stands for, if it does.
-
-    >>> unmapped("::ffff:127.0.0.1")
-    IPv4Address('127.0.0.1')
-    """
-    parsed = ip_address(address)
-    return getattr(parsed, "ipv4_mapped", None) or parsed
+def parse_address(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.removeprefix("::ffff:"))  # of IPv4 in IPv6
 
 
 def is_own(connection: socket.socket | None) -> bool:
@@ -344,5 +338,5 @@ def in_table(address: tuple[Any, ...]) -> str:
     '0100007F:1388'
     """
     host, port = address[:2]
-    words = struct.iter_unpack("=I", unmapped(host).packed)
+    words = struct.iter_unpack("=I", parse_address(host).packed)
     return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"

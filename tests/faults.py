@@ -139,7 +139,9 @@ def wait_for_replication(url: str) -> None:
 
 def call(program: str, *arguments: str, user: str) -> None:
     command = [str(postgres_programs() / program), *arguments]
-    subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
 
 
 def crowd(database_url: str, seconds: float) -> Outcome:
