@@ -31,7 +31,7 @@ from .models import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 POOLER = "order_statuses_pooler"
 # In a connection of our own alone, and not what the URL's options set; but writers must
@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """Make the service, set up by the environment and, before it, by *settings*."""
-    app = Flask(__name__, static_folder=None)
+    app = Service(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
     app.config.from_mapping(config.from_environment(os.environ))
     app.config.from_mapping(settings or {})
@@ -75,9 +75,6 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(probes)
     if docs:
         app.add_url_rule("/", None, show_docs, provide_automatic_options=False)
-    app.before_request(name_request)
-    app.after_request(tell_request_id)
-    app.wsgi_app = api_php(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
         add_local_admin(app)
     return app
@@ -199,39 +196,35 @@ def never_store(response: Response) -> Response:
     return response
 
 
-def name_request() -> None:
-    """Give the request an id: its own ``X-Request-ID``, or a new one."""
-    sent = request.headers.get("X-Request-ID", "")
-    request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
-    request.environ["order_statuses.request_id"] = request_id
-    # For a log: quoted, since what is decoded may be several lines.
-    path = quote(request.environ["PATH_INFO"], encoding="latin-1")
-    request.environ["order_statuses.path"] = path
+class Service(Flask):
+    """Flask that gives each request an id, and serves ``/api.php`` as ``/api``.
 
-
-def tell_request_id(response: Response) -> Response:
-    response.headers["X-Request-ID"] = request.environ["order_statuses.request_id"]
-    return response
-
-
-def api_php(application: "WSGIApplication") -> "WSGIApplication":
-    """Serve ``/api.php?_d=statuses/1`` as ``/api/statuses/1``.
-
-    Shops without URL rewriting have that address; ``q`` is an older name for ``_d``.
+    Shops without URL rewriting have the address ``/api.php?_d=statuses/1``.
     """
 
-    def rewritten(
-        environ: "WSGIEnvironment", respond: "StartResponse"
+    def wsgi_app(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == "/api.php":
             environ.update(without_api_php(environ.get("QUERY_STRING", "")))
-        return application(environ, respond)
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if REQUEST_ID.fullmatch(sent) else token_hex(8)
+        environ["order_statuses.request_id"] = request_id
+        # For a log: quoted, since what is decoded may be several lines.
+        path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
+        environ["order_statuses.path"] = path
 
-    return rewritten
+        def respond(status: str, headers: Any, *error: Any) -> Any:
+            named = [*headers, ("X-Request-ID", request_id)]
+            return start_response(status, named, *error)
+
+        return super().wsgi_app(environ, respond)
 
 
 def without_api_php(query: str) -> dict[str, str]:
-    """Return the path and the query that *query* stands for; the first ``_d`` counts.
+    """Return the path and the query that *query* stands for.
+
+    The first ``_d`` counts, or the first ``q``, which is an older name for it.
 
     >>> without_api_php("_d=statuses/1&lang_code=ru")
     {'PATH_INFO': '/api/statuses/1', 'QUERY_STRING': 'lang_code=ru'}
