@@ -30,7 +30,7 @@ from .models import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 POOLER = "order_statuses_pooler"
 # One statement needs no BEGIN and no ROLLBACK, which are round trips.
@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """Make the service, set up by the environment and, before it, by *settings*."""
-    app = Flask(__name__, static_folder=None)
+    app = Service(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
     app.config.from_mapping(config.from_environment(os.environ))
     app.config.from_mapping(settings or {})
@@ -76,8 +76,6 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(probes)
     if docs:
         app.add_url_rule("/", None, show_docs, provide_automatic_options=False)
-    application = api_php(with_request_id(app.wsgi_app))
-    app.wsgi_app = application  # type: ignore[method-assign, assignment]
     if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
         add_local_admin(app)
     return app
@@ -186,9 +184,10 @@ def ready() -> Response:
     try:
         problem = cli.find_problem(db.session.connection())
     except SQLAlchemyError as error:
-        raise not_ready(reason_of(error)) from error
+        problem = reason_of(error)
     if problem:
-        raise not_ready(problem)
+        logger.error("Not ready: %s", problem)
+        raise ServiceUnavailable("The service is not ready.", retry_after=5)
     return as_json({"status": "ready", "version": config.__version__})
 
 
@@ -198,17 +197,17 @@ def never_store(response: Response) -> Response:
     return response
 
 
-def not_ready(reason: object) -> ServiceUnavailable:
-    logger.error("Not ready: %s", reason)
-    return ServiceUnavailable("The service is not ready.", retry_after=5)
+class Service(Flask):
+    """Flask that gives each request an id, and serves ``/api.php`` as ``/api``.
 
+    Shops without URL rewriting have the address ``/api.php?_d=statuses/1``.
+    """
 
-def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
-    """Give each request an id, its own ``X-Request-ID`` or a new one, and tell it."""
-
-    def identified(
-        environ: "WSGIEnvironment", respond: "StartResponse"
+    def wsgi_app(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == "/api.php":
+            environ.update(without_api_php(environ.get("QUERY_STRING", "")))
         sent = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = sent if REQUEST_ID.fullmatch(sent) else os.urandom(8).hex()
         environ["order_statuses.request_id"] = request_id
@@ -216,32 +215,17 @@ def with_request_id(application: "WSGIApplication") -> "WSGIApplication":
         path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
         environ["order_statuses.path"] = path
 
-        def respond_with_id(status: str, headers: Any, *error: Any) -> Any:
-            return respond(status, [*headers, ("X-Request-ID", request_id)], *error)
+        def respond(status: str, headers: Any, *error: Any) -> Any:
+            named = [*headers, ("X-Request-ID", request_id)]
+            return start_response(status, named, *error)
 
-        return application(environ, respond_with_id)
-
-    return identified
-
-
-def api_php(application: "WSGIApplication") -> "WSGIApplication":
-    """Serve ``/api.php?_d=statuses/1`` as ``/api/statuses/1``.
-
-    Shops without URL rewriting have that address; ``q`` is an older name for ``_d``.
-    """
-
-    def rewritten(
-        environ: "WSGIEnvironment", respond: "StartResponse"
-    ) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") == "/api.php":
-            environ.update(without_api_php(environ.get("QUERY_STRING", "")))
-        return application(environ, respond)
-
-    return rewritten
+        return super().wsgi_app(environ, respond)
 
 
 def without_api_php(query: str) -> dict[str, str]:
-    """Return the path and the query that *query* stands for; the first ``_d`` counts.
+    """Return the path and the query that *query* stands for.
+
+    The first ``_d`` counts, or the first ``q``, which is an older name for it.
 
     >>> without_api_php("_d=statuses/1&lang_code=ru")
     {'PATH_INFO': '/api/statuses/1', 'QUERY_STRING': 'lang_code=ru'}
@@ -298,19 +282,13 @@ def is_local_admin(request: Request) -> bool:
 
 def is_loopback(address: str) -> bool:
     try:
-        return unmapped(address).is_loopback
+        return parse_address(address).is_loopback
     except ValueError:  # a Unix socket has none
         return False
 
 
-def unmapped(address: str) -> IPv4Address | IPv6Address:
-    """Parse *address*; the IPv4 address that an IPv6 one stands for, if it does.
-
-    >>> unmapped("::ffff:127.0.0.1")
-    IPv4Address('127.0.0.1')
-    """
-    parsed = ip_address(address)
-    return getattr(parsed, "ipv4_mapped", None) or parsed
+def parse_address(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.removeprefix("::ffff:"))  # of IPv4 in IPv6
 
 
 def is_own(connection: socket.socket | None) -> bool:
@@ -354,5 +332,5 @@ def in_table(address: tuple[Any, ...]) -> str:
     '0100007F:1388'
     """
     host, port = address[:2]
-    words = struct.iter_unpack("=I", unmapped(host).packed)
+    words = struct.iter_unpack("=I", parse_address(host).packed)
     return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"

@@ -26,7 +26,7 @@ from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HERE = Path(__file__).parent
+MIGRATIONS = str(Path(__file__).parent / "migrations")
 OF_ALEMBIC = "alembic_version"
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
@@ -54,21 +54,18 @@ def print_version(context: click.Context, _: click.Parameter, is_asked: bool) ->
         context.exit()
 
 
-commands = AppGroup(
-    "order-statuses",
-    help="Set up and manage the order statuses.",
-    # Not click's own version_option, which reads the environment at import.
-    params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=print_version,
-            help="Print the version.",
-        )
-    ],
+# Not click's own version_option, which reads the environment at import.
+@click.group("order-statuses", cls=AppGroup)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Print the version.",
 )
+def commands() -> None:
+    """Set up and manage the order statuses."""
 
 
 @commands.command()
@@ -134,16 +131,18 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
             get_store(store)
         if named and user.store_id != store:
             if not replace:
-                raise click.ClickException(
-                    f"{email} has access to {access(user)}; --replace changes it."
-                )
+                now = access(user.store_id)
+                problem = f"{email} has access to {now}; --replace changes it."
+                raise click.ClickException(problem)
             user.store_id = store
         user.is_active = True
         db.session.add(user)
         db.session.flush()
         db.session.add(Key(key_hash=key_hash(key), user_id=user.user_id))
         name = key_id(key_hash(key))
-        click.echo(f"{email} has access to {access(user)}. Key {name}:", err=True)
+        click.echo(
+            f"{email} has access to {access(user.store_id)}. Key {name}:", err=True
+        )
     click.echo(key)
 
 
@@ -152,28 +151,19 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
 def users(as_json: bool) -> None:
     """List the API users, and the id and day of each of their keys."""
     with click_errors():
-        everyone = db.session.scalars(select(User).order_by(User.email))
-        found = [(user, describe(user)) for user in everyone]
+        found = stock.read_users(db.session)
+    for user in found:
+        user["keys"] = [
+            {"key_id": key_id(stored), "created_on": day}
+            for stored, day in sorted(user["keys"].items(), key=lambda k: str(k[1]))
+        ]
     if as_json:
-        click.echo(json.dumps([described for _, described in found], default=str))
+        click.echo(json.dumps(found, default=str))
         return
-    for user, described in found:
-        active = "active" if user.is_active else "deactivated"
-        keys = [f"{k['key_id']} of {k['created_on'] or '?'}" for k in described["keys"]]
-        click.echo("  ".join([user.email, access(user), active, *keys]))
-
-
-def describe(user: User) -> dict[str, Any]:
-    keys = select(Key).filter_by(user_id=user.user_id).order_by(Key.created_on)
-    return {
-        "email": user.email,
-        "store_id": user.store_id,
-        "is_active": user.is_active,
-        "keys": [
-            {"key_id": key_id(key.key_hash), "created_on": key.created_on}
-            for key in db.session.scalars(keys)
-        ],
-    }
+    for user in found:
+        active = "active" if user["is_active"] else "deactivated"
+        keys = [f"{k['key_id']} of {k['created_on'] or '?'}" for k in user["keys"]]
+        click.echo("  ".join([user["email"], access(user["store_id"]), active, *keys]))
 
 
 @commands.command()
@@ -181,8 +171,8 @@ def describe(user: User) -> dict[str, Any]:
 def revoke_key(name: str) -> None:
     """Forget one API key; users lists their ids."""
     with write_command():
-        of_id = func.substr(Key.key_hash, 1, len(key_id("-" * 64))) == name
-        found = db.session.scalars(select(Key).where(of_id)).all()
+        keys = db.session.scalars(select(Key))
+        found = [key for key in keys if key_id(key.key_hash) == name]
         if len(found) != 1:
             raise click.ClickException(f"{len(found)} keys have the id {name!r}.")
         db.session.delete(found[0])
@@ -339,8 +329,8 @@ def get_store(store_id: int) -> Store:
     return store
 
 
-def access(user: User) -> str:
-    return "all stores" if user.store_id is None else f"store {user.store_id} alone"
+def access(store_id: int | None) -> str:
+    return "all stores" if store_id is None else f"store {store_id} alone"
 
 
 def initialise(file: dict[str, Any] | None = None) -> bool:
@@ -354,26 +344,13 @@ def initialise(file: dict[str, Any] | None = None) -> bool:
 @contextmanager
 def migrating() -> Iterator[Connection]:
     """Connect for a migration, which waits for other migrations."""
-    with (
-        db.engine.connect() as connection,
-        foreign_keys_off(connection),
-        exclusive(connection),
-    ):
-        yield connection
-
-
-@contextmanager
-def foreign_keys_off(connection: Connection) -> Iterator[None]:
-    """Let SQLite rebuild a table without emptying others by cascade."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            # It rebuilds a table by dropping it, which would empty others by cascade.
+            connection.detach()  # no request is to get this connection
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        with exclusive(connection):
+            yield connection
 
 
 @contextmanager
@@ -390,8 +367,8 @@ def exclusive(connection: Connection) -> Iterator[None]:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
     else:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        no_timeouts = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0"
+        connection.exec_driver_sql(no_timeouts)
         connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
     yield
     connection.commit()
@@ -471,7 +448,7 @@ def versions() -> list[str]:
     """Return the versions of the tables that this program knows, the newest first."""
     from alembic.script import ScriptDirectory  # here, since only probes need it
 
-    scripts = ScriptDirectory(str(HERE / "migrations")).walk_revisions()
+    scripts = ScriptDirectory(MIGRATIONS).walk_revisions()
     return [script.revision for script in scripts]
 
 
@@ -480,7 +457,5 @@ def alembic_config(connection: Connection) -> "Config":
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option(
-        "script_location", str(HERE / "migrations").replace("%", "%%")
-    )
+    config.set_main_option("script_location", MIGRATIONS.replace("%", "%%"))
     return config

@@ -7,7 +7,7 @@ sets it in ``app.config``.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from flask import current_app
 from sqlalchemy.engine import URL, make_url
@@ -20,24 +20,26 @@ PREFIX = "ORDER_STATUSES_"
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
-SWITCHES = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "0": False,
-    "false": False,
-    "no": False,
-}
+ON = dict.fromkeys(("1", "true", "yes"), True)
+OFF = dict.fromkeys(("0", "false", "no"), False)
 
 
 class SettingError(ValueError):
     """A setting that stops the start."""
 
 
-def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
-    """Return a parser of distinct codes: a list, or a string with commas.
+class Setting(NamedTuple):
+    """A default, what a value must be (in words), and the parser that checks it."""
 
-    >>> codes("[A-Z]")("O, G")
+    default: Any
+    meaning: str
+    parse: Callable[[Any], Any]
+
+
+def codes(default: str, pattern: str, kind: str) -> Setting:
+    """Take distinct codes: a list, or a string with commas.
+
+    >>> codes("O,G", "[A-Z]", "capital letters").parse("O, G")
     ('O', 'G')
     """
 
@@ -49,24 +51,42 @@ def codes(pattern: str) -> Callable[[Any], tuple[str, ...]]:
             raise ValueError
         return parsed
 
-    return parse
+    return Setting(default, f"distinct {kind} such as {default}", parse)
 
 
-def switch(value: Any) -> bool:
-    """Parse a word for on or off; booleans pass."""
-    return value if isinstance(value, bool) else SWITCHES[str(value).strip().lower()]
+def seconds(default: str, least: int) -> Setting:
+    """Take a whole number of seconds, from *least* to a day."""
+
+    def parse(value: Any) -> int:
+        if not (str(value).isdecimal() and least <= int(value) <= DAY):
+            raise ValueError
+        return int(value)
+
+    return Setting(default, f"seconds, from {least} to {DAY}", parse)
 
 
-def one_of(*words: str) -> Callable[[Any], str]:
-    """Return a parser that takes one of *words*."""
-    return lambda value: words[words.index(value)]
+def switch(default: str) -> Setting:
+    """Take a word for on or off, or a boolean."""
+    words = ON | OFF
+    return Setting(
+        default, "yes or no", lambda value: words[str(value).strip().lower()]
+    )
 
 
-def hook(value: Any) -> Any:
+def one_of(*words: str) -> Setting:
+    """Take one of *words*; the first is the default."""
+    return Setting(words[0], " or ".join(words), lambda v: words[words.index(v)])
+
+
+def hook() -> Setting:
     """Take a callable, or None for none."""
-    if value is not None and not callable(value):
-        raise ValueError
-    return value
+
+    def parse(value: Any) -> Any:
+        if value is not None and not callable(value):
+            raise ValueError
+        return value
+
+    return Setting(None, "a callable in app.config", parse)
 
 
 def database_url(value: str) -> URL:
@@ -76,47 +96,20 @@ def database_url(value: str) -> URL:
     'postgresql+psycopg://db/statuses'
     """
     url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value))
-    if url.drivername not in {"sqlite", "postgresql+psycopg"} or is_in_memory(url):
+    file, mode = url.database or ":memory:", url.query.get("mode")
+    # Each worker would have an SQLite database of its own in its memory.
+    in_memory = url.drivername == "sqlite" and (":memory:" in file or mode == "memory")
+    if in_memory or url.drivername not in {"sqlite", "postgresql+psycopg"}:
         raise ValueError
     return url
 
 
-def is_in_memory(url: URL) -> bool:
-    """Say whether *url* would give each worker an SQLite database of its own."""
-    return url.drivername == "sqlite" and (
-        ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
-    )
-
-
-def seconds(least: int) -> Callable[[Any], int]:
-    """Return a parser of a whole number of seconds, from *least* to a day."""
-
-    def parse(value: Any) -> int:
-        if not (str(value).isdecimal() and least <= int(value) <= DAY):
-            raise ValueError
-        return int(value)
-
-    return parse
-
-
-class Setting(NamedTuple):
-    """A default, what a value must be (in words), and the parser that checks it."""
-
-    default: Any
-    meaning: str
-    parse: Callable[[Any], Any]
-
-
 SETTINGS = {
-    "ORDER_STATUSES_LANGUAGES": Setting(
-        "en,ru", "distinct language codes such as en,ru", codes(LANGUAGE)
-    ),
-    "ORDER_STATUSES_TYPES": Setting(
-        "O,G", "distinct capital letters such as O,G", codes("[A-Z]")
-    ),
-    "ORDER_STATUSES_REQUIRE_IF_MATCH": Setting("no", "yes or no", switch),
-    "ORDER_STATUSES_IDENTIFY": Setting(None, "a callable in app.config", hook),
-    "ORDER_STATUSES_IN_USE": Setting(None, "a callable in app.config", hook),
+    "ORDER_STATUSES_LANGUAGES": codes("en,ru", LANGUAGE, "language codes"),
+    "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
+    "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
+    "ORDER_STATUSES_IDENTIFY": hook(),
+    "ORDER_STATUSES_IN_USE": hook(),
 }
 
 # Of the standalone service alone.
@@ -126,23 +119,14 @@ SERVICE_SETTINGS = {
         "a postgresql:// URL, or sqlite:/// and a file",
         database_url,
     ),
-    "ORDER_STATUSES_LIST_FORM": Setting(
-        "array", "array or envelope", one_of("array", "envelope")
-    ),
-    "ORDER_STATUSES_DOCS": Setting("yes", "yes or no", switch),
-    "ORDER_STATUSES_LOCAL_ADMIN": Setting("no", "yes or no", switch),
-    "ORDER_STATUSES_CONNECT_TIMEOUT": Setting(
-        "2",
-        "seconds, from 2 to 86400",
-        seconds(2),  # what libpq takes for the least
-    ),
-    "ORDER_STATUSES_POOL_TIMEOUT": Setting("2", "seconds, at most 86400", seconds(0)),
-    "ORDER_STATUSES_LOCK_TIMEOUT": Setting(
-        "15", "seconds, from 1 to 86400", seconds(1)
-    ),
-    "ORDER_STATUSES_STATEMENT_TIMEOUT": Setting(
-        "20", "seconds, from 1 to 86400", seconds(1)
-    ),
+    "ORDER_STATUSES_LIST_FORM": one_of("array", "envelope"),
+    "ORDER_STATUSES_DOCS": switch("yes"),
+    "ORDER_STATUSES_LOCAL_ADMIN": switch("no"),
+    # 2 is the least that libpq takes.
+    "ORDER_STATUSES_CONNECT_TIMEOUT": seconds("2", least=2),
+    "ORDER_STATUSES_POOL_TIMEOUT": seconds("2", least=0),
+    "ORDER_STATUSES_LOCK_TIMEOUT": seconds("15", least=1),
+    "ORDER_STATUSES_STATEMENT_TIMEOUT": seconds("20", least=1),
 }
 
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
@@ -154,30 +138,24 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     Nothing waits for ever, writers wait for each other, and a write that got a 2xx
     survives a crash.
     """
-    url: URL = settings["DATABASE_URL"]
-    options = ENGINE_OPTIONS[url.get_backend_name()](settings)
-    # Texts and e-mail addresses are none of the log's business.
-    options["hide_parameters"] = True
-    options["pool_timeout"] = settings["ORDER_STATUSES_POOL_TIMEOUT"]
-    return options
-
-
-def sqlite_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    timeout = settings["ORDER_STATUSES_LOCK_TIMEOUT"]
-    return {
-        "connect_args": {"timeout": timeout, "isolation_level": "IMMEDIATE"},
-        "paramstyle": "named",  # as the driver of PostgreSQL
+    options: dict[str, Any] = {
+        "pool_timeout": settings["ORDER_STATUSES_POOL_TIMEOUT"],
+        # Texts and e-mail addresses are none of the log's business.
+        "hide_parameters": True,
     }
-
-
-def postgresql_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "connect_args": {
+    if settings["DATABASE_URL"].get_backend_name() == "sqlite":
+        options["paramstyle"] = "named"  # as the driver of PostgreSQL
+        options["connect_args"] = {
+            "timeout": settings["ORDER_STATUSES_LOCK_TIMEOUT"],
+            "isolation_level": "IMMEDIATE",
+        }
+    else:
+        options["connect_args"] = {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
             "client_encoding": "utf8",  # whatever the role or the database sets
         }
-    }
+    return options
 
 
 def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -193,19 +171,14 @@ def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-ENGINE_OPTIONS = {"sqlite": sqlite_options, "postgresql": postgresql_options}
-
-
 def languages() -> tuple[str, ...]:
     """Return the running application's languages, the default first."""
-    configured: tuple[str, ...] = current_app.config["ORDER_STATUSES_LANGUAGES"]
-    return configured
+    return cast(tuple[str, ...], current_app.config["ORDER_STATUSES_LANGUAGES"])
 
 
 def types() -> tuple[str, ...]:
     """Return the running application's types of statuses, the default first."""
-    configured: tuple[str, ...] = current_app.config["ORDER_STATUSES_TYPES"]
-    return configured
+    return cast(tuple[str, ...], current_app.config["ORDER_STATUSES_TYPES"])
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -19,14 +19,8 @@ bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", max(2, os.cpu_count() or 1)))
 threads = int(os.environ.get("WEB_THREADS", "1"))
 
-# A worker that answers nothing for so long is replaced; one that is told to stop
-# finishes what it has.
-timeout = 30
-graceful_timeout = 30
-
-# Not preloaded: a reload (SIGHUP) then takes new code and settings, and no worker can
-# inherit another's database connection.
-preload_app = False
+timeout = 30  # of a worker that does nothing; it is replaced
+graceful_timeout = 30  # of a worker that is told to stop; it finishes what it has
 
 # One line a request. The user and the key are those that were authenticated, never what
 # a client claims; the request line is as it was sent, undecoded.

@@ -1,5 +1,6 @@
 """Faults, each produced under a load of writes, and what came of the writes."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,10 @@ import pytest
 
 from .conftest import PostgresDatabases, fill
 from .load import SECONDS, TYPES, Load, load
-from .servers import Server, serving
+from .servers import ROOT, Server, serving
+
+PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+(SERVERS,) = re.findall(r"@/statuses\?(host=a:5432&host=b:5432.*)\"", PAGE)
 
 
 class Outcome(NamedTuple):
@@ -89,8 +93,10 @@ def kill_database() -> Outcome:
 def fail_over() -> Outcome:
     """Kill a PostgreSQL server under a load, and promote its standby after a while."""
     with postgres_to_kill() as primary, standby_of(primary) as standby:
-        database = PostgresDatabases(primary.url).create()
-        url = f"{database}&host={standby}&target_session_attrs=read-write"
+        database, _, host = PostgresDatabases(primary.url).create().partition("?host=")
+        # The standby comes first: the service has to look for the primary.
+        query = SERVERS.replace("a:5432", str(standby)).replace("b:5432", host)
+        url = f"{database}?{query}"
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
@@ -139,7 +145,9 @@ def wait_for_replication(url: str) -> None:
 
 def call(program: str, *arguments: str, user: str) -> None:
     command = [str(postgres_programs() / program), *arguments]
-    subprocess.run(command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
 
 
 def crowd(database_url: str, seconds: float) -> Outcome:

@@ -81,6 +81,13 @@ def test_init_is_idempotent(empty_app: Flask) -> None:
         assert list(db.session.scalars(select(Status.status_id))) == before
 
 
+def test_foreign_keys_are_enforced_after_init(empty_app: Flask) -> None:
+    init(empty_app)
+
+    with empty_app.app_context(), pytest.raises(IntegrityError):
+        db.session.execute(insert(Key).values(key_hash="x", user_id=99))
+
+
 @pytest.mark.slow
 def test_ten_inits_at_once_leave_one_set_of_stock_data(
     empty_database: str, empty_app: Flask
