@@ -337,8 +337,8 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
         "statuses[4].status: ",
         "statuses[4].status_id: ",
         "statuses[4].text: Unknown field.",
-        "statuses[6]: It has the same status_id as statuses[5].",
-        "statuses[11]: It has the same type and status as statuses[7].",
+        "statuses[6].status_id: statuses[5] has the same status_id.",
+        "statuses[11].status: statuses[7] has the same type and status.",
         "stores[0].name: ",
     ):
         assert place in refused.stderr
