@@ -32,7 +32,7 @@ TABLES: dict[str, tuple[type[StatusText | StoreText], tuple[str, ...]]] = {
     "texts": (StatusText, TEXTS),
     "store_texts": (StoreText, TEXTS[1:]),
 }
-FAST = {"dml_strategy": "raw"}
+FAST = {"dml_strategy": "raw"}  # as rows, which no object stands for
 # HTTP Basic separates the name from the key by a colon.
 EMAIL_ADDRESS = r"(?!.{256})[^\s:@]+@[^\s:@]+\Z"
 STORE_ID = validate.Range(1, models.MAX_ID)
@@ -282,7 +282,7 @@ def make_plan(
         if not old and new.get(STATUS_ID) in taken:
             taken_id = new.pop(STATUS_ID)
             lines.append(f"{' '.join(key)} gets another id: {taken_id} is taken.")
-        if old != new or params_of(old) != params_of(new):
+        if old != new or [*params_of(old)] != [*params_of(new)]:  # their order
             changes.append((old, new))
     if wrong:
         raise refusal(wrong)
@@ -309,9 +309,8 @@ def overlay(old: Flat, own: Flat, stores: Container[int] | None) -> Flat:
     return {place: value for place, value in laid.items() if value is not None}
 
 
-def params_of(status: Flat) -> list[Place]:
-    """Return the places of the params, in their order."""
-    return [place for place in status if place[0] == "params"]
+def params_of(status: Flat) -> dict[str, str]:
+    return {place[1]: value for place, value in status.items() if place[0] == "params"}
 
 
 def differences(old: Flat, new: Flat) -> list[Place]:
@@ -356,7 +355,7 @@ def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Place]]:
         if new:
             status = write(session, old, new)
             # Between the name of a table and that of a text: the store, the language.
-            views = dict.fromkeys(place[1:-1] for place in differences(old, new))
+            views = {place[1:-1]: None for place in differences(old, new)} or [()]
             updated = [(host.status_updated, status, *view[::-1]) for view in views]
             yield updated if old else [(host.status_created, status)]
         else:
@@ -375,8 +374,8 @@ def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Place]]:
 
 def write(session: AnySession, old: Flat, new: Flat) -> Status:
     """Write a status and all its texts."""
-    own = {name: value for name, value in nest(new).items() if name not in TABLES}
-    status = session.merge(Status(**{"params": {}} | own))
+    own = {place[0]: value for place, value in new.items() if len(place) == 1}
+    status = session.merge(Status(**own, params=params_of(new)))
     attributes.flag_modified(status, "params")  # their order may be all that changes
     session.flush()
     for table, (model, names) in TABLES.items():
@@ -384,13 +383,13 @@ def write(session: AnySession, old: Flat, new: Flat) -> Status:
         of_status = model.status_id == status.status_id
         session.execute(sa.delete(model).where(of_status, known))
         columns = model.__table__.columns.keys()
-        rows = [
-            (status.status_id, *key[1:], *(new.get((*key, name)) for name in names))
-            for key in dict.fromkeys(p[:-1] for p in new if p[0] == table)
-        ]
+        rows = []
+        for key in dict.fromkeys(place[:-1] for place in new if place[0] == table):
+            texts = [new.get((*key, name)) for name in names]
+            row = (status.status_id, *key[1:], *texts)
+            rows.append(dict(zip(columns, row, strict=True)))
         if rows:
-            values = [dict(zip(columns, row, strict=True)) for row in rows]
-            session.execute(sa.insert(model), values, execution_options=FAST)
+            session.execute(sa.insert(model), rows, execution_options=FAST)
     if not old and STATUS_ID in new:
         skip_taken_ids(session)
     return status
@@ -427,9 +426,7 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
         if session.get(models.CatalogueLock, 1):
             return False
         session.add(models.CatalogueLock(token=models.new_token()))
-        is_empty = not any(
-            session.scalar(sa.select(of).limit(1)) for of in (Store, Status)
-        )
+        is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
             list(carry_out(session, make_plan(session, file or stock_data())))
         session.flush()

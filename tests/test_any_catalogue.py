@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Table
 
 from order_statuses.models import Base, Key, User
+from order_statuses.reading import OrderStatus, list_statuses
 
 from .conftest import (
     DATABASES,
@@ -87,7 +89,7 @@ def tried(number: int, *, anew: bool) -> settings:
 @pytest.fixture(
     params=[
         pytest.param((3, False), id="few"),
-        pytest.param((150, True), id="many", marks=pytest.mark.slow),
+        pytest.param((30, True), id="many", marks=pytest.mark.slow),
     ]
 )
 def examples(request: pytest.FixtureRequest) -> settings:
@@ -134,6 +136,7 @@ def test_whatever_the_api_makes_survives_a_move(
         restore(other, EMPTY)
         assert run(other, "init", str(file)).exit_code == 0
         assert export(other) == text
+        assert shown_by(other) == shown_by(app)
         assert_is_applied(other, text)
 
         # Over the stock data.
@@ -144,6 +147,13 @@ def test_whatever_the_api_makes_survives_a_move(
         assert_is_applied(other, text)
 
     check()
+
+
+def shown_by(app: Flask) -> list[list[OrderStatus]]:
+    """Return the statuses as each language and store sees them."""
+    views = product("OG", ["en", "ru"], [None, 1, 2, 3])
+    with app.app_context():
+        return [list_statuses(*view) for view in views]
 
 
 def assert_is_applied(app: Flask, text: str) -> None:

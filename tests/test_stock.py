@@ -333,6 +333,8 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
     of(catalogue, "P")["texts"]["ru"]["description"] = "Готов"
     of(catalogue, "C")["store_texts"] = {"2": {"en": {"email_subj": "x"}}}
     of(catalogue, "F")["is_default"] = "N"
+    order = of(catalogue, "O")
+    order["params"] = dict(reversed(order["params"].items()))
     catalogue["statuses"].append(NEW)
     sent: list[Any] = []
 
@@ -354,6 +356,7 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
         ("B", "en", "Backordered", name, None),
         ("C", "en", "Complete", name, 2),
         ("F", "en", "Failed", name, None),
+        ("O", "en", "Open", name, None),
         ("P", "ru", "Готов", name, None),
         ("Z", "en", "New", name, None),
     ]
