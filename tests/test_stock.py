@@ -116,6 +116,20 @@ def test_export_is_canonical(app: Flask) -> None:
     )
 
 
+def test_empty_text_is_exported_and_none_is_not(
+    app: Flask, client: FlaskClient
+) -> None:
+    client.put("/api/2.0/statuses/2?lang_code=ru", json={"email_subj": ""})
+    for text in ("x", None):
+        client.put("/api/2.0/stores/1/statuses/2", json={"email_subj": text})
+    client.put("/api/2.0/stores/1/statuses/2", json={"email_header": ""})
+
+    exported = of(json.loads(export(app)), "C")
+
+    assert exported["texts"]["ru"]["email_subj"] == ""
+    assert exported["store_texts"] == {"1": {"en": {"email_header": ""}}}
+
+
 def test_catalogue_survives_a_move(
     app: Flask, client: FlaskClient, empty_database: str, tmp_path: Path
 ) -> None:
