@@ -23,7 +23,6 @@ Flat = dict[Place, Any]
 Change = tuple[Flat, Flat]  # a status before and after, empty if there is none
 AnySession = Session | scoped_session[Any]
 
-ENGLISH = "en"
 STATUS_ID = ("status_id",)
 # All that a status has in a file, but for texts in stores.
 EMPTY: Json = {name: {} for name in [*Status.__table__.columns.keys(), "texts"]}
@@ -400,7 +399,7 @@ def skip_taken_ids(session: AnySession) -> None:
     if session.get_bind(Status).dialect.name == "postgresql":
         sequence = sa.func.pg_get_serial_sequence(Status.__tablename__, "status_id")
         last = sa.func.pg_sequence_last_value(sequence)
-        highest = sa.func.greatest(sa.func.max(Status.status_id), last)
+        highest = sa.func.greatest(last, sa.func.max(Status.status_id))
         session.execute(sa.select(sa.func.setval(sequence, highest)))
 
 
@@ -411,7 +410,7 @@ def stock_data() -> Json:
     for row in stock["statuses"]:
         texts, default = row["texts"], config.languages()[0]
         row["texts"] = {
-            code: texts.get(code) or texts.get(default) or texts[ENGLISH]
+            code: texts.get(code) or texts.get(default) or texts["en"]
             for code in config.languages()
         }
     return stock
