@@ -21,6 +21,7 @@ Json = dict[str, Any]
 Place = tuple[Any, ...]
 Flat = dict[Place, Any]
 Change = tuple[Flat, Flat]  # a status before and after, empty if there is none
+Signal = tuple[Any, ...]  # what host.prepare takes
 AnySession = Session | scoped_session[Any]
 
 STATUS_ID = ("status_id",)
@@ -31,11 +32,11 @@ TABLES: dict[str, tuple[type[StatusText | StoreText], tuple[str, ...]]] = {
     "texts": (StatusText, TEXTS),
     "store_texts": (StoreText, TEXTS[1:]),
 }
-FAST = {"dml_strategy": "raw"}  # as rows, which no object stands for
+FAST = {"dml_strategy": "raw"}  # plain rows instead of objects
 # HTTP Basic separates the name from the key by a colon.
 EMAIL_ADDRESS = r"(?!.{256})[^\s:@]+@[^\s:@]+\Z"
 STORE_ID = validate.Range(1, models.MAX_ID)
-NEW_ID = validate.Range(1, 10**18)  # more ids can follow
+NEW_ID = validate.Range(1, 10**18)  # far below the largest: more ids follow
 DISTINCT = [  # what no two rows of a list have in common
     ("stores", "store_id"),
     ("statuses", "type", "status"),
@@ -207,7 +208,7 @@ def read_statuses(session: AnySession) -> dict[Place, Flat]:
 
 
 def identity(status: Flat) -> Place:
-    """Return what a status is recognised by."""
+    """Return what a status is recognised by: its type and letter."""
     return status[("type",)], status[("status",)]
 
 
@@ -343,11 +344,8 @@ def reason_to_keep(session: AnySession, old: Flat) -> str | None:
     return None
 
 
-def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Place]]:
-    """Do what is planned; yield what signals a change has, before a status is deleted.
-
-    Each is what ``host.prepare`` takes.
-    """
+def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Signal]]:
+    """Do what is planned; yield the signals of each change, before one that deletes."""
     for row in plan.stores:
         session.merge(Store(**row))
     for old, new in plan.changes:
