@@ -232,7 +232,7 @@ def export(file: str, users: bool) -> None:
         others = stock.left_out(db.session)
     try:
         with (
-            open(file, "xb", opener=secret)
+            open(file, "xb", opener=lambda path, how: os.open(path, how, 0o600))
             if users
             else click.open_file(file, "wb", atomic=True) as opened
         ):
@@ -251,7 +251,6 @@ def export(file: str, users: bool) -> None:
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the catalogue that of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
-    signals = []
     with click_errors():
         content = stock.parse(file.read())
         with writing.transaction():
@@ -259,21 +258,15 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             click.echo("\n".join(plan.lines))
             if dry_run or not plan:
                 raise click.exceptions.Exit(4 if plan else 0)  # the token stays
-            steps = stock.carry_out(db.session, plan)
             with click.progressbar(
-                steps,
+                stock.carry_out(db.session, plan),
                 length=len(plan.changes),
                 file=sys.stderr,
                 hidden=not sys.stderr.isatty(),
             ) as bar:
-                for change, status in bar:
-                    signals += change.signals(status)
+                signals = [host.prepare(*seen) for change in bar for seen in change]
     for send in signals:
         send()
-
-
-def secret(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 @commands.command("openapi")

@@ -2,20 +2,25 @@
 
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
 
 from order_statuses import host
+from order_statuses.config import database_url
 from order_statuses.models import TOKEN, Status, StatusText, StoreText, db
+from order_statuses.writing import LETTERS
 
 from .conftest import (
     ADMINISTRATOR,
@@ -25,6 +30,7 @@ from .conftest import (
     client_of,
     service,
 )
+from .embedding import Wheel, build_shop, clean_environment, migrate, mount
 from .test_commands import run
 
 Json = dict[str, Any]
@@ -108,6 +114,20 @@ def test_export_is_canonical(app: Flask) -> None:
         of(exported, "P")
         == json.loads(Path("stock.json").read_text(encoding="utf-8"))["statuses"][0]
     )
+
+
+def test_empty_text_is_exported_and_none_is_not(
+    app: Flask, client: FlaskClient
+) -> None:
+    client.put("/api/2.0/statuses/2?lang_code=ru", json={"email_subj": ""})
+    for text in ("x", None):
+        client.put("/api/2.0/stores/1/statuses/2", json={"email_subj": text})
+    client.put("/api/2.0/stores/1/statuses/2", json={"email_header": ""})
+
+    exported = of(json.loads(export(app)), "C")
+
+    assert exported["texts"]["ru"]["email_subj"] == ""
+    assert exported["store_texts"] == {"1": {"en": {"email_header": ""}}}
 
 
 def test_catalogue_survives_a_move(
@@ -282,11 +302,53 @@ def test_prune_keeps_what_is_built_in_or_in_use(
     assert letters == ["P", "C", "F", "D", "O", "I", "A"]
 
 
+@pytest.fixture
+def icons(app: Flask) -> Iterator[Table]:
+    """A table of a shop's, which refers to statuses."""
+    of_status = ForeignKey(Status.__table__.c.status_id)
+    icons = Table("icon", MetaData(), Column("status_id", Integer, of_status))
+    with app.app_context():
+        icons.create(db.engine)
+        yield icons
+        db.session.remove()
+        icons.drop(db.engine)
+
+
+def test_prune_keeps_what_a_table_of_the_shop_refers_to(
+    app: Flask, client: FlaskClient, catalogue: Json, icons: Table
+) -> None:
+    client.post("/api/2.0/statuses", json={"description": "Packed"})
+    with db.engine.begin() as connection:
+        connection.execute(icons.insert().values(status_id=3))
+    backordered = of(catalogue, "B")
+    catalogue["statuses"].remove(backordered)
+
+    planned = apply(app, catalogue, "--prune", "--dry-run")
+    applied = apply(app, catalogue, "--prune")
+
+    assert planned.stdout.splitlines() == [
+        "kept O B: The shop still uses this status.",
+        "deleted O A",
+        "unchanged: 11",
+    ]
+    assert (planned.exit_code, applied.exit_code) == (4, 0)
+    assert applied.stdout == planned.stdout
+    assert of(json.loads(export(app)), "B") == backordered
+
+
+def test_status_keeps_its_id_whatever_the_file_has(app: Flask, catalogue: Json) -> None:
+    of(catalogue, "B")["status_id"] = 77
+
+    assert apply(app, catalogue).stdout == "unchanged: 11\n"
+
+
 def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
     catalogue["statuses"].remove(of(catalogue, "B"))
     of(catalogue, "P")["texts"]["ru"]["description"] = "Готов"
     of(catalogue, "C")["store_texts"] = {"2": {"en": {"email_subj": "x"}}}
     of(catalogue, "F")["is_default"] = "N"
+    order = of(catalogue, "O")
+    order["params"] = dict(reversed(order["params"].items()))
     catalogue["statuses"].append(NEW)
     sent: list[Any] = []
 
@@ -308,6 +370,7 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
         ("B", "en", "Backordered", name, None),
         ("C", "en", "Complete", name, 2),
         ("F", "en", "Failed", name, None),
+        ("O", "en", "Open", name, None),
         ("P", "ru", "Готов", name, None),
         ("Z", "en", "New", name, None),
     ]
@@ -337,8 +400,8 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
         "statuses[4].status: ",
         "statuses[4].status_id: ",
         "statuses[4].text: Unknown field.",
-        "statuses[6]: It has the same status_id as statuses[5].",
-        "statuses[11]: It has the same type and status as statuses[7].",
+        "statuses[6].status_id: statuses[5] has the same status_id.",
+        "statuses[11].status: statuses[7] has the same type and status.",
         "stores[0].name: ",
     ):
         assert place in refused.stderr
@@ -459,12 +522,15 @@ def test_users_are_written_to_a_new_file_alone(app: Flask, tmp_path: Path) -> No
     assert file.read_text() == "old"
 
 
-def start(url: str, *arguments: str) -> subprocess.Popen[bytes]:
+def start(
+    url: str, *arguments: str, stderr: int | None = None
+) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", *arguments],
         env=os.environ | {"DATABASE_URL": url},
         stdout=subprocess.DEVNULL,
+        stderr=stderr,
     )
 
 
@@ -491,81 +557,112 @@ def test_applies_at_once_end_as_one_after_the_other(
     assert new_ids[last] == 53
 
 
-@pytest.mark.slow
-def test_large_file_is_applied_in_time(empty_database: str, tmp_path: Path) -> None:
-    languages = [f"{a}{b}" for a in "abcde" for b in "abcdefghij"]
-    text = {"email_subj": "has been processed", "email_header": "<p>Thanks.</p>" * 5}
+@pytest.fixture
+def languages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Fifty languages, for commands in processes of their own."""
+    codes = [f"{a}{b}" for a in "abcde" for b in "abcdefghij"]
+    monkeypatch.setenv("ORDER_STATUSES_LANGUAGES", ",".join(codes))
+    return codes
+
+
+def large(languages: list[str], subject: str) -> str:
+    """Return a file with 68,000 texts in stores, each with this *subject*."""
+    text = {"email_subj": subject, "email_header": "<p>Thanks.</p>" * 5}
     texts = {code: {"description": "Processed"} | text for code in languages}
     in_stores = {str(store): dict.fromkeys(languages, text) for store in range(1, 21)}
-    file = {
-        "stores": [{"store_id": n, "name": f"Store {n}"} for n in range(1, 21)],
-        "statuses": [
-            {"type": type_, "status": letter, "texts": texts, "store_texts": in_stores}
-            for type_ in "OG"
-            for letter in "ABCDEFGHIJKLMOPQRSUVWXYZ0123456789"
-        ],
-    }
-    path = tmp_path / "file"
-    path.write_text(json.dumps(file))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ORDER_STATUSES_LANGUAGES", ",".join(languages))
-        assert start(empty_database, "init").wait() == 0
-        process = start(empty_database, "apply", str(path))
+    statuses = [
+        {"type": type_, "status": letter, "texts": texts, "store_texts": in_stores}
+        for type_ in "OG"
+        for letter in LETTERS
+    ]
+    stores = [{"store_id": n, "name": f"Store {n}"} for n in range(1, 21)]
+    return json.dumps({"stores": stores, "statuses": statuses})
+
+
+def server_of(url: str) -> psutil.Process | None:
+    """Return the process of the database's server, which counts its sessions' time."""
+    if not url.startswith("postgresql:"):
+        return None
+    with psycopg.connect(url) as connection:
+        (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+    pid = (Path(folder) / "postmaster.pid").read_text().split()[0]
+    return psutil.Process(int(pid))
+
+
+@pytest.mark.slow
+def test_large_file_is_applied_in_time(
+    empty_database: str, tmp_path: Path, languages: list[str]
+) -> None:
+    path, server = tmp_path / "file", server_of(empty_database)
+    assert start(empty_database, "init").wait() == 0
+    for subject, *options in (["new"], ["changed", "--prune"], ["changed"]):
+        path.write_text(large(languages, subject))
+        before = sum(server.cpu_times()[:4]) if server else 0
+        process = start(empty_database, "apply", str(path), *options)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        in_server = sum(server.cpu_times()[:4]) - before if server else 0
 
-    assert process.returncode == 0
-    assert usage.ru_utime + usage.ru_stime < 15
-    assert usage.ru_maxrss < 300 * 1024
-
-
-texts_ = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
-one_line = texts_.filter(lambda text: text.splitlines() in ([], [text]))
-names = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
-bodies = st.fixed_dictionaries(
-    {"description": one_line.filter(str.strip)},
-    optional={
-        "email_subj": one_line,
-        "email_header": texts_,
-        "is_default": st.sampled_from("YN"),
-        "params": st.dictionaries(names, texts_ | st.booleans() | st.integers()),
-        "lang_code": st.sampled_from(["en", "ru"]),
-        "type": st.sampled_from("OG"),
-    },
-)
-store_texts = st.dictionaries(
-    st.sampled_from(["email_subj", "email_header"]), one_line | st.none(), min_size=1
-)
-writes: st.SearchStrategy[tuple[str, str, Json]] = st.one_of(
-    st.tuples(st.just("POST"), st.just("/statuses"), bodies),
-    st.tuples(st.just("PUT"), st.sampled_from(["/statuses/2", "/statuses/3"]), bodies),
-    st.tuples(
-        st.just("PUT"), st.just("/stores/2/statuses/2?lang_code=ru"), store_texts
-    ),
-    st.tuples(
-        st.just("DELETE"), st.sampled_from(["/statuses/3", "/statuses/12"]), st.just({})
-    ),
-)
+        assert process.returncode == 0
+        # The processors' time: others may use the machine as well.
+        assert usage.ru_utime + usage.ru_stime + in_server < 15
+        assert usage.ru_maxrss < 300 * 1024
 
 
-def test_whatever_the_api_makes_survives_a_move(
-    client: FlaskClient, app: Flask, tmp_path: Path
+@pytest.mark.slow
+def test_terminal_shows_how_far_it_is(database: str, tmp_path: Path) -> None:
+    with service(database) as app:
+        file = json.loads(export(app))
+    (tmp_path / "file").write_text(json.dumps(file | {"statuses": [NEW]}))
+    terminal, end = pty.openpty()
+
+    process = start(database, "apply", str(tmp_path / "file"), stderr=end)
+    assert process.wait() == 0
+    os.close(end)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+
+    assert "[####################################]  100%" in shown
+
+
+@pytest.mark.slow
+def test_commands_work_in_a_shop(
+    wheel: Wheel, databases: Databases, tmp_path: Path
 ) -> None:
-    databases = SqliteDatabases(tmp_path)
+    url = database_url(databases.create()).render_as_string(hide_password=False)
+    shop = build_shop(wheel.python, tmp_path / "shop", url)
+    mount(shop)
+    migrate(shop)
+    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "seed")  # with orders that have the letter B
+    file = tmp_path / "file"
 
-    @settings(
-        max_examples=8,
-        derandomize=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.lists(writes, min_size=1, max_size=8))
-    def check(requests: list[tuple[str, str, Json]]) -> None:
-        for method, address, body in requests:
-            client.open(f"/api/2.0{address}", method=method, json=body)
-        text = export(app)
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [shop.python, "-m", "flask", "order-statuses", *arguments],
+            cwd=shop.folder,
+            env=clean_environment() | shop.environment,
+            capture_output=True,
+            text=True,
+        )
 
-        assert init(databases.create(), text, tmp_path / "file") == text
-        assert apply(app, text, "--prune").stdout.startswith("unchanged: ")
+    assert call("export", str(file)).returncode == 0
+    exported = json.loads(file.read_text(encoding="utf-8"))
+    of(exported, "C")["texts"]["en"]["description"] = "Done"
+    exported["statuses"].remove(of(exported, "B"))
+    file.write_text(json.dumps(exported), encoding="utf-8")
+    planned = call("apply", str(file), "--prune", "--dry-run")
+    applied = call("apply", str(file), "--prune")
+    again = call("apply", str(file))
 
-    check()
+    kept = "kept O B: Orders use this status: 2. Give them another first."
+    assert planned.returncode == 4
+    assert planned.stdout.splitlines() == [
+        kept,
+        "changed O C",
+        "  texts.en.description: 'Complete' → 'Done'",
+        "unchanged: 10",
+    ]
+    assert (applied.returncode, applied.stdout) == (0, planned.stdout)
+    assert "flask order-statuses changed Done" in applied.stderr  # the shop's receiver
+    assert (again.returncode, again.stdout) == (0, "unchanged: 11\n")
