@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from . import bodies, config, host, models, schemas, writing
+from . import bodies, config, host, models, reading, schemas, writing
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
@@ -64,7 +64,7 @@ class StatusSchema(schemas.NewStatusSchema):
     texts = by_language(TEXTS)
     store_texts = fields.Dict(
         fields.String(
-            validate=validate.Regexp(rf"{models.ID.pattern}\Z"), post_load=int
+            validate=validate.Regexp(rf"{reading.ID.pattern}\Z"), post_load=int
         ),
         by_language(TEXTS[1:]),
     )
