@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ import pytest
 
 from .conftest import PostgresDatabases, fill
 from .load import SECONDS, TYPES, Load, load
-from .servers import Server, serving
+from .servers import Server, serving, wait_until
 
 
 class Outcome(NamedTuple):
@@ -74,16 +75,21 @@ def kill_database() -> Outcome:
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
-            postgres.kill()
-            before = running.answers
-            time.sleep(3)
-            meanwhile = running.answers - before
+            meanwhile = answers_without(postgres, running)
             postgres.start()
             running.wait_for(50)
             ready = httpx.get(f"{server.url}/readyz")
         if not meanwhile[503] or ready.status_code != 200:
             raise RuntimeError(f"It was not away, or not back: {meanwhile}, {ready}")
         return outcome(running, url, {200, 201, 503}, may_cut=True)
+
+
+def answers_without(postgres: "Postgres", running: Load) -> Counter[int]:
+    """Kill the server under a load; count the answers of the next three seconds."""
+    postgres.kill()
+    before = running.answers
+    time.sleep(3)
+    return running.answers - before
 
 
 def fail_over() -> Outcome:
@@ -94,10 +100,7 @@ def fail_over() -> Outcome:
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
-            primary.kill()
-            before = running.answers
-            time.sleep(3)
-            meanwhile = running.answers - before
+            meanwhile = answers_without(primary, running)
             at = f"--pgdata={standby}/data"
             call("pg_ctl", "promote", at, user=standby.owner())
             promoted = time.monotonic()
@@ -132,9 +135,7 @@ def wait_for_replication(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         connection.execute("SELECT pg_reload_conf()")
-        end = time.monotonic() + SECONDS
-        while not connection.execute(follows).rowcount and time.monotonic() < end:
-            time.sleep(0.1)
+        wait_until(lambda: connection.execute(follows).rowcount)
 
 
 def call(program: str, *arguments: str, user: str) -> None:
@@ -168,13 +169,15 @@ def reload(database_url: str, times: int = 3) -> Outcome:
     """Tell the service to replace its workers in the middle of their work."""
     with serve(database_url) as server, load(server.url) as running:
         for _ in range(times):
-            before = set(server.workers())
-            server.process.send_signal(signal.SIGHUP)
-            end = time.monotonic() + SECONDS
-            while before & set(server.workers()) and time.monotonic() < end:
-                time.sleep(0.1)
+            replace_workers(server)
             running.wait_for(50)
     return outcome(running, database_url, {200, 201})
+
+
+def replace_workers(server: Server) -> None:
+    before = set(server.workers())
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: before.isdisjoint(server.workers()))
 
 
 class Postgres:

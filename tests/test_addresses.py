@@ -449,6 +449,14 @@ HTML = {"Accept": "text/html"}
 FOREIGN = {"Origin": "https://evil.example"}
 
 
+def send_all_faults(
+    client: FlaskClient, method: str, address: str, headers: Any
+) -> TestResponse:
+    """Send a body that is too large and of an unknown type, under these *headers*."""
+    sent = {**headers, **XML, **HTML}
+    return client.open(f"/api/2.0{address}", method=method, headers=sent, data=LARGE)
+
+
 @pytest.mark.parametrize(
     ("method", "address", "headers", "code"),
     [
@@ -462,12 +470,7 @@ FOREIGN = {"Origin": "https://evil.example"}
 def test_strangers_learn_nothing(
     stranger: FlaskClient, method: str, address: str, headers: Any, code: int
 ) -> None:
-    sent = {**headers, **XML, **HTML}
-    answer = stranger.open(
-        f"/api/2.0{address}", method=method, headers=sent, data=LARGE
-    )
-
-    assert_error(answer, code)
+    assert_error(send_all_faults(stranger, method, address, headers), code)
 
 
 @pytest.mark.parametrize(
@@ -491,10 +494,7 @@ def test_strangers_learn_nothing(
 def test_refusals_come_in_order(
     client: FlaskClient, method: str, address: str, headers: Any, code: int
 ) -> None:
-    sent = {**headers, **XML, **HTML}
-    answer = client.open(f"/api/2.0{address}", method=method, headers=sent, data=LARGE)
-
-    assert_error(answer, code)
+    assert_error(send_all_faults(client, method, address, headers), code)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
