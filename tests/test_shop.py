@@ -148,6 +148,12 @@ def test_page_has_the_lowest_versions(package: str) -> None:
     assert lowest in versions
 
 
+def test_page_begins_with_what_every_shop_needs() -> None:
+    headings = re.findall("^## (.*)", PAGE, re.MULTILINE)
+
+    assert headings[:5] == ["Mount it", "Who may call", "CSRF", "Tables", "Your tests"]
+
+
 # What a shop's own modules have under these names.
 OF_THE_SHOP = {"app", "csrf", "target_db"}
 
