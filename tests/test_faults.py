@@ -18,7 +18,7 @@ from order_statuses.models import StatusText, db
 
 from . import faults
 from .conftest import ADMINISTRATOR, KEY, basic, service
-from .servers import serving
+from .servers import Server, serving
 from .test_servers import copy_checkout
 
 pytestmark = pytest.mark.slow
@@ -177,7 +177,7 @@ def test_condition_is_compared_when_the_body_has_arrived(database: str) -> None:
                 "Connection: close",
             ]
             slow.sendall("\r\n".join([*head, "", ""]).encode())
-            time.sleep(1)  # its sender is known by now, and the token of that time
+            wait_until_idle(server)  # it knows the sender, and the token of that time
             quick = httpx.put(
                 address,
                 content="description=Quick",
@@ -189,6 +189,14 @@ def test_condition_is_compared_when_the_body_has_arrived(database: str) -> None:
 
         assert (quick.status_code, late.split()[1]) == (200, b"412")
         assert read().json()["description"] == "Quick"
+
+
+def wait_until_idle(server: Server) -> None:
+    """Wait until the workers have done nothing for a second."""
+    before: object = None
+    while before != (now := [worker.cpu_times() for worker in server.workers()]):
+        before = now
+        time.sleep(1)
 
 
 def test_preloaded_workers_share_no_connection(database: str) -> None:
