@@ -111,17 +111,17 @@ class Call:
         self.body = body
 
     def __call__(self) -> tuple[str, dict[str, str]]:
-        """Return the answer's status line and headers."""
-        answered = []
+        """Return the response's status line and headers."""
+        started = []
 
         def respond(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
-            answered.append((status, dict(headers)))
+            started.append((status, dict(headers)))
 
         environ = {**self.environ, "wsgi.input": BytesIO(self.body)}
-        answer = self.app(environ, respond)
-        b"".join(answer)
-        answer.close()  # type: ignore[attr-defined]
-        return answered[0]
+        response = self.app(environ, respond)
+        b"".join(response)
+        response.close()  # type: ignore[attr-defined]
+        return started[0]
 
 
 class Report:

@@ -26,11 +26,11 @@ class Outcome(NamedTuple):
     """What a fault did; all numbers but the first and the last must be 0."""
 
     acknowledged: int
-    failed: int  # answers that should have been better, or were none
+    failed: int  # responses that should have been better, or were none
     lost: int  # acknowledged, and not there
     halves: int  # there, and not whole
-    unanswered: int  # there, and nobody was told
-    slowest: float  # answer, in seconds
+    unacknowledged: int  # there, without a response
+    slowest: float  # response, in seconds
 
     @property
     def is_harmless(self) -> bool:
@@ -42,10 +42,12 @@ def outcome(
 ) -> Outcome:
     """Look at what *done* left; if it *may_cut*, writes may have been interrupted."""
     losses = done.losses(database_url)
-    failed = sum(n for status, n in done.answers.items() if status not in good)
-    unanswered = 0 if may_cut else losses.unanswered
+    failed = sum(n for status, n in done.responses.items() if status not in good)
+    unacknowledged = 0 if may_cut else losses.unacknowledged
     lost_halves = losses.lost, losses.halves
-    return Outcome(done.acknowledged, failed, *lost_halves, unanswered, done.slowest)
+    return Outcome(
+        done.acknowledged, failed, *lost_halves, unacknowledged, done.slowest
+    )
 
 
 def serve(database_url: str, **settings: str) -> AbstractContextManager[Server]:
@@ -75,7 +77,7 @@ def kill_database() -> Outcome:
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
-            meanwhile = answers_without(postgres, running)
+            meanwhile = responses_without(postgres, running)
             postgres.start()
             running.wait_for(50)
             ready = httpx.get(f"{server.url}/readyz")
@@ -84,12 +86,12 @@ def kill_database() -> Outcome:
         return outcome(running, url, {200, 201, 503}, may_cut=True)
 
 
-def answers_without(postgres: "Postgres", running: Load) -> Counter[int]:
-    """Kill the server under a load; count the answers of the next three seconds."""
+def responses_without(postgres: "Postgres", running: Load) -> Counter[int]:
+    """Kill the server under a load; count the responses of the next three seconds."""
     postgres.kill()
-    before = running.answers
+    before = running.responses
     time.sleep(3)
-    return running.answers - before
+    return running.responses - before
 
 
 def fail_over() -> Outcome:
@@ -100,7 +102,7 @@ def fail_over() -> Outcome:
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
-            meanwhile = answers_without(primary, running)
+            meanwhile = responses_without(primary, running)
             at = f"--pgdata={standby}/data"
             call("pg_ctl", "promote", at, user=standby.owner())
             promoted = time.monotonic()
@@ -153,7 +155,7 @@ def crowd(database_url: str, seconds: float) -> Outcome:
 def terminate(database_url: str, threads: int = 1) -> Outcome:
     """Tell the service to stop in the middle of its work.
 
-    Connections that no worker has accepted yet end without an answer, and without
+    Connections that no worker has accepted yet end without a response, and without
     an effect.
     """
     settings = {"WEB_THREADS": str(threads)}

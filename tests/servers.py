@@ -105,21 +105,21 @@ def nginx_of(server: str, folder: Path) -> Iterator[None]:
 
 
 def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
-    """Return the URL of *server* as soon as it answers.
+    """Return the URL of *server* as soon as it responds.
 
     :raise RuntimeError: with its log, if it never does
     """
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and server.poll() is None:
         listening = LISTENING.search(log.read_text())
-        if listening and answers(listening[1]):
+        if listening and responds(listening[1]):
             return listening[1]
         time.sleep(0.05)
     raise RuntimeError(f"The server did not start:\n{log.read_text()}")
 
 
-def answers(url: str) -> bool:
-    """Say whether there is any answer at *url*, an error included."""
+def responds(url: str) -> bool:
+    """Say whether there is any response at *url*, an error included."""
     try:
         urlopen(url, timeout=SECONDS).close()  # noqa: S310 - our own server
     except HTTPError:

@@ -1,4 +1,4 @@
-"""Kills, stops, reloads and crowds: what was answered is there, and whole."""
+"""Kills, stops, reloads and crowds: what was acknowledged is there, and whole."""
 
 import os
 import socket
@@ -113,7 +113,7 @@ def administrator(database: str) -> Iterator[httpx.Client]:
 
 def at_once(*requests: httpx.Request, by: httpx.Client) -> list[int]:
     with ThreadPoolExecutor(len(requests)) as threads:
-        return [answer.status_code for answer in threads.map(by.send, requests)]
+        return [response.status_code for response in threads.map(by.send, requests)]
 
 
 def test_updates_of_different_fields_both_survive(administrator: httpx.Client) -> None:
@@ -136,7 +136,7 @@ def test_updates_of_different_fields_both_survive(administrator: httpx.Client) -
         ({"is_default": "Y"}, {(200, 400, 200), (404, 204, 404)}),
     ],
 )
-def test_deletion_and_update_are_both_told_the_truth(
+def test_responses_to_a_deletion_and_an_update_are_true(
     administrator: httpx.Client,
     change: dict[str, str],
     outcomes: set[tuple[int, int, int]],

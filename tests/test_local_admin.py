@@ -113,9 +113,9 @@ def test_others_are_asked_for_credentials(server: Server, head: str) -> None:
 
 @pytest.mark.slow
 def test_credentials_of_local_requests_are_judged(server: Server) -> None:
-    answer = httpx.delete(server.url + STATUS, auth=(BOUND, KEY + BOUND))
+    response = httpx.delete(server.url + STATUS, auth=(BOUND, KEY + BOUND))
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
 @contextmanager
@@ -271,9 +271,9 @@ def test_other_systems_do_not_tell(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
-    answer = local_client.get(STATUS, environ_overrides={"werkzeug.socket": None})
+    response = local_client.get(STATUS, environ_overrides={"werkzeug.socket": None})
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 ROWS = """\

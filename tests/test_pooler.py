@@ -80,7 +80,7 @@ def ask(server: str, number: int) -> list[int]:
         seen = []
         for turn in range(10):
             body = {"description": f"{number} {turn}"}
-            answers = [
+            responses = [
                 client.put(f"/statuses/{number + 1}", json=body),
                 client.get("/statuses"),
                 client.get(f"/statuses/{number + 1}"),
@@ -89,8 +89,8 @@ def ask(server: str, number: int) -> list[int]:
                 ),
                 client.get("/stores/2/statuses?lang_code=ru"),
             ]
-            assert answers[2].json()["description"] == body["description"]
-            seen += [answer.status_code for answer in answers]
+            assert responses[2].json()["description"] == body["description"]
+            seen += [response.status_code for response in responses]
         return seen
 
 

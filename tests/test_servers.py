@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, basic
-from .servers import ROOT, answers, free_port, gunicorn, running, stop, wait_until
+from .servers import ROOT, free_port, gunicorn, responds, running, stop, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_chunked_body_under_uwsgi_is_411(database: str) -> None:
 
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment) as server:
         try:
-            wait_until(lambda: answers(f"http://{address}"))
+            wait_until(lambda: responds(f"http://{address}"))
             with closing(HTTPConnection(address, timeout=60)) as connection:
                 connection.putrequest("PUT", "/api/2.0/statuses/2")
                 for header in headers.items():
