@@ -17,7 +17,7 @@ test-lowest: .venv-lowest/developed
 	.venv-lowest/bin/pytest --numprocesses=2
 
 test-slow: .venv/developed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --numprocesses=3 --dist=loadfile
 
 bench: .venv/developed
 	$(BIN)/python -m tests.bench
@@ -35,7 +35,7 @@ check: .venv/developed
 	rm -rf .venv/types && mkdir -p .venv/types/order_statuses
 	cd .venv/types/order_statuses && ln -s ../../../*.py ../../../migrations . && mv order_statuses.py __init__.py
 	ln -s ../../tests .venv/types/tests
-	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml -p order_statuses -p tests
+	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p order_statuses -p tests
 
 format: .venv/developed
 	$(BIN)/ruff format .
@@ -45,22 +45,23 @@ clean:
 	rm -rf .venv .venv-lowest build dist *.egg-info .coverage .*_cache
 
 # A stamp a list of requirements: nothing is installed twice.
+# With the newest pip: the one of Python 3.11 takes three times as long.
 .venv/created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --upgrade-deps .venv
 	touch $@
 
 .venv/served: .venv/created requirements.txt
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-.venv/developed: .venv/served requirements-dev.txt
+.venv/developed: .venv/created requirements.txt requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
-	touch $@
+	touch .venv/served $@
 
 # The lowest versions that requirements.txt allows.
 .venv-lowest/developed: .venv/created requirements.txt requirements-dev.txt
-	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) -m venv --upgrade-deps --clear .venv-lowest
 	sed -nE 's/ *#.*//; s/\[.*\]//; s/>=/==/p' requirements.txt > .venv-lowest/lowest.txt
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c .venv-lowest/lowest.txt
 	touch $@

@@ -88,5 +88,5 @@ def visiting(browser: Browser) -> Iterator[Visit]:
     with browser.new_context(
         viewport={"width": 1200, "height": 800}, ignore_https_errors=True
     ) as context:
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         yield Visit(context.new_page())

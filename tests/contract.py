@@ -1,4 +1,4 @@
-"""A test client that holds every answer against the document that the service serves.
+"""A test client that holds every response against the document that the service serves.
 
 An undocumented status code, header or field fails the test that met it.
 """
@@ -43,7 +43,7 @@ REFUSALS = {
 
 
 class CheckedClient(FlaskClient):
-    """A client that believes no answer below the API's prefixes."""
+    """A client that believes no response below the API's prefixes."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         response = super().open(*args, **kwargs)
@@ -74,7 +74,7 @@ def published(prefix: str, *settings: Any) -> "Contract":
 
 
 class Contract:
-    """A document against which answers are checked."""
+    """A document against which responses are checked."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document

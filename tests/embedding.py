@@ -22,8 +22,9 @@ def examples(language: str) -> list[str]:
 
 
 FRESH_APP, *ADDITIONS = examples("python")
-# For the file of Flask-Migrate; the others are for the shop's own.
+# For the file of Flask-Migrate, and for the tests; the others are for the shop's own.
 (GET_METADATA,) = (example for example in ADDITIONS if "get_metadata" in example)
+FIXTURES = [example for example in ADDITIONS if re.search("fixture|listen", example)]
 
 
 class Wheel(NamedTuple):
@@ -100,11 +101,18 @@ def mount(shop: Shop) -> None:
     """Have *shop* mount the API and use it, as docs/embedding.md says."""
     tests = shutil.ignore_patterns("tests")
     shutil.copytree(SHOP / "mounted", shop.folder, ignore=tests, dirs_exist_ok=True)
-    env = shop.folder / "migrations" / "env.py"
+    edit(shop.folder / "app.py", r"import config\n", r"\g<0>import statuses\n")
+    last = r" +app.register_blueprint\(api, .*\n"
+    edit(shop.folder / "app.py", last, r"\g<0>    statuses.mount(app, csrf)\n")
     old = r"def get_metadata\(\):\n(    .*\n)+"
-    text, number = re.subn(old, GET_METADATA, env.read_text())
+    edit(shop.folder / "migrations" / "env.py", old, GET_METADATA)
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    """Replace the one match of the pattern *old*."""
+    text, number = re.subn(old, new, file.read_text())
     assert number == 1
-    env.write_text(text)
+    file.write_text(text)
 
 
 def migrate(shop: Shop) -> str:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ import pytest
 
 from .conftest import PostgresDatabases, fill
 from .load import SECONDS, TYPES, Load, load
-from .servers import ROOT, Server, serving
+from .servers import ROOT, Server, serving, wait_until
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 (SERVERS,) = re.findall(r"@/statuses\?(host=a:5432&host=b:5432.*)\"", PAGE)
@@ -29,11 +30,11 @@ class Outcome(NamedTuple):
     """What a fault did; all numbers but the first and the last must be 0."""
 
     acknowledged: int
-    failed: int  # answers that should have been better, or were none
+    failed: int  # responses that should have been better, or were none
     lost: int  # acknowledged, and not there
     halves: int  # there, and not whole
-    unanswered: int  # there, and nobody was told
-    slowest: float  # answer, in seconds
+    unacknowledged: int  # there, without a response
+    slowest: float  # response, in seconds
 
     @property
     def is_harmless(self) -> bool:
@@ -45,10 +46,12 @@ def outcome(
 ) -> Outcome:
     """Look at what *done* left; if it *may_cut*, writes may have been interrupted."""
     losses = done.losses(database_url)
-    failed = sum(n for status, n in done.answers.items() if status not in good)
-    unanswered = 0 if may_cut else losses.unanswered
+    failed = sum(n for status, n in done.responses.items() if status not in good)
+    unacknowledged = 0 if may_cut else losses.unacknowledged
     lost_halves = losses.lost, losses.halves
-    return Outcome(done.acknowledged, failed, *lost_halves, unanswered, done.slowest)
+    return Outcome(
+        done.acknowledged, failed, *lost_halves, unacknowledged, done.slowest
+    )
 
 
 def serve(database_url: str, **settings: str) -> AbstractContextManager[Server]:
@@ -78,16 +81,21 @@ def kill_database() -> Outcome:
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
-            postgres.kill()
-            before = running.answers
-            time.sleep(3)
-            meanwhile = running.answers - before
+            meanwhile = responses_without(postgres, running)
             postgres.start()
             running.wait_for(50)
             ready = httpx.get(f"{server.url}/readyz")
         if not meanwhile[503] or ready.status_code != 200:
             raise RuntimeError(f"It was not away, or not back: {meanwhile}, {ready}")
         return outcome(running, url, {200, 201, 503}, may_cut=True)
+
+
+def responses_without(postgres: "Postgres", running: Load) -> Counter[int]:
+    """Kill the server under a load; count the responses of the next three seconds."""
+    postgres.kill()
+    before = running.responses
+    time.sleep(3)
+    return running.responses - before
 
 
 def fail_over() -> Outcome:
@@ -100,10 +108,7 @@ def fail_over() -> Outcome:
         fill(url)
         with serve(url) as server, load(server.url) as running:
             running.wait_for(200)
-            primary.kill()
-            before = running.answers
-            time.sleep(3)
-            meanwhile = running.answers - before
+            meanwhile = responses_without(primary, running)
             at = f"--pgdata={standby}/data"
             call("pg_ctl", "promote", at, user=standby.owner())
             promoted = time.monotonic()
@@ -138,9 +143,7 @@ def wait_for_replication(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         connection.execute("SELECT pg_reload_conf()")
-        end = time.monotonic() + SECONDS
-        while not connection.execute(follows).rowcount and time.monotonic() < end:
-            time.sleep(0.1)
+        wait_until(lambda: connection.execute(follows).rowcount)
 
 
 def call(program: str, *arguments: str, user: str) -> None:
@@ -160,7 +163,7 @@ def crowd(database_url: str, seconds: float) -> Outcome:
 def terminate(database_url: str, threads: int = 1) -> Outcome:
     """Tell the service to stop in the middle of its work.
 
-    Connections that no worker has accepted yet end without an answer, and without
+    Connections that no worker has accepted yet end without a response, and without
     an effect.
     """
     settings = {"WEB_THREADS": str(threads)}
@@ -176,13 +179,15 @@ def reload(database_url: str, times: int = 3) -> Outcome:
     """Tell the service to replace its workers in the middle of their work."""
     with serve(database_url) as server, load(server.url) as running:
         for _ in range(times):
-            before = set(server.workers())
-            server.process.send_signal(signal.SIGHUP)
-            end = time.monotonic() + SECONDS
-            while before & set(server.workers()) and time.monotonic() < end:
-                time.sleep(0.1)
+            replace_workers(server)
             running.wait_for(50)
     return outcome(running, database_url, {200, 201})
+
+
+def replace_workers(server: Server) -> None:
+    before = set(server.workers())
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: before.isdisjoint(server.workers()))
 
 
 class Postgres:

@@ -1,4 +1,4 @@
-"""A load of writes whose answers are kept, and what the database has of them after."""
+"""A load of writes: their responses, and what the database has of them after."""
 
 import string
 import time
@@ -23,11 +23,11 @@ SECONDS = 60
 
 
 class Losses(NamedTuple):
-    """What went wrong, in numbers; *unanswered* are writes that no one was told of."""
+    """What went wrong, in numbers; *unacknowledged* writes are there all the same."""
 
     lost: int
     halves: int
-    unanswered: int
+    unacknowledged: int
 
 
 class Writer(Thread):
@@ -45,7 +45,7 @@ class Writer(Thread):
             timeout=SECONDS,
         )
         self.stopped = stopped
-        self.answers: Counter[int] = Counter()
+        self.responses: Counter[int] = Counter()
         self.slowest = 0.0
         self.acknowledged: dict[tuple[str, bool], str] = {}
         self.possible: defaultdict[tuple[str, bool], set[str]] = defaultdict(set)
@@ -64,10 +64,10 @@ class Writer(Thread):
 
     def create(self, text: str) -> list[str]:
         type_ = TYPES[2 * (int(self.name) % 26)]
-        answer = self.send("POST", "/statuses", {"type": type_, **written(text)})
-        if answer is None or answer.status_code != 201:
+        response = self.send("POST", "/statuses", {"type": type_, **written(text)})
+        if response is None or response.status_code != 201:
             return []
-        status_id = answer.json()["status_id"]
+        status_id = response.json()["status_id"]
         self.acknowledge((status_id, False), text)
         return [status_id]
 
@@ -76,8 +76,8 @@ class Writer(Thread):
             f"/stores/1/statuses/{status_id}" if in_store else f"/statuses/{status_id}"
         )
         self.possible[status_id, in_store].add(text)
-        answer = self.send("PUT", path, written(text))
-        if answer is not None and answer.status_code == 200:
+        response = self.send("PUT", path, written(text))
+        if response is not None and response.status_code == 200:
             self.acknowledge((status_id, in_store), text)
 
     def acknowledge(self, target: tuple[str, bool], text: str) -> None:
@@ -85,17 +85,17 @@ class Writer(Thread):
         self.possible[target] = {text}
 
     def send(self, method: str, path: str, body: Any) -> httpx.Response | None:
-        """Return the answer, or None if there was none; status 0 counts those."""
+        """Return the response, or None if there was none; status 0 counts those."""
         started = time.monotonic()
         try:
-            answer = self.client.request(method, path, json=body)
+            response = self.client.request(method, path, json=body)
         except httpx.TransportError:
-            self.answers[0] += 1
+            self.responses[0] += 1
             self.stopped.wait(0.1)
             return None
         self.slowest = max(self.slowest, time.monotonic() - started)
-        self.answers[answer.status_code] += 1
-        return answer
+        self.responses[response.status_code] += 1
+        return response
 
 
 def written(text: str) -> dict[str, Any]:
@@ -111,13 +111,13 @@ class Load:
         self.writers = [Writer(url, str(n), self.stopped) for n in range(writers)]
 
     @property
-    def answers(self) -> Counter[int]:
-        return sum((writer.answers for writer in self.writers), Counter())
+    def responses(self) -> Counter[int]:
+        return sum((writer.responses for writer in self.writers), Counter())
 
     @property
     def acknowledged(self) -> int:
-        answers = self.answers
-        return answers[200] + answers[201]
+        responses = self.responses
+        return responses[200] + responses[201]
 
     @property
     def slowest(self) -> float:
@@ -128,7 +128,7 @@ class Load:
         goal, end = self.acknowledged + writes, time.monotonic() + SECONDS
         while self.acknowledged < goal:
             if time.monotonic() > end:
-                raise TimeoutError(f"{self.acknowledged} of {goal}: {self.answers}")
+                raise TimeoutError(f"{self.acknowledged} of {goal}: {self.responses}")
             time.sleep(0.01)
 
     def losses(self, database_url: str) -> Losses:
@@ -145,12 +145,12 @@ class Load:
             if not found.get(target, set()) & possible[target]
         ]
         halves = [target for target, texts in found.items() if len(texts) > 1]
-        unanswered = [
+        unacknowledged = [
             target
             for target, texts in found.items()
             if texts != {acknowledged.get(target)}
         ]
-        return Losses(len(lost), len(halves), len(unanswered))
+        return Losses(len(lost), len(halves), len(unacknowledged))
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 import os
 import re
+import secrets
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import NamedTuple
@@ -16,7 +18,7 @@ from urllib.request import urlopen
 import psutil
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 30  # to start, and to stop
+SECONDS = 60  # to start, and to stop, on a busy machine
 LISTENING = re.compile(r"(?:Listening at:|Running on) (http://\S+)")
 
 
@@ -103,21 +105,21 @@ def nginx_of(server: str, folder: Path) -> Iterator[None]:
 
 
 def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
-    """Return the URL of *server* as soon as it answers.
+    """Return the URL of *server* as soon as it responds.
 
     :raise RuntimeError: with its log, if it never does
     """
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and server.poll() is None:
         listening = LISTENING.search(log.read_text())
-        if listening and answers(listening[1]):
+        if listening and responds(listening[1]):
             return listening[1]
         time.sleep(0.05)
     raise RuntimeError(f"The server did not start:\n{log.read_text()}")
 
 
-def answers(url: str) -> bool:
-    """Say whether there is any answer at *url*, an error included."""
+def responds(url: str) -> bool:
+    """Say whether there is any response at *url*, an error included."""
     try:
         urlopen(url, timeout=SECONDS).close()  # noqa: S310 - our own server
     except HTTPError:
@@ -125,6 +127,31 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def free_port() -> int:
+    """Return a free port, one that Linux gives to no connection meanwhile."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until *condition* holds.
+
+    :raise TimeoutError: it does not
+    """
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.05)
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:

@@ -20,7 +20,7 @@ from .conftest import (
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 
-# rule, method, and what it answers: an administrator, a user bound to store 1, and a
+# rule, method, and the status code for an administrator, a user bound to store 1, and a
 # stranger. Store 1 and status 3 stand in the rules' places; status 3 may be deleted.
 ACCESS = [
     ("/statuses", "GET", 200, 200, 401),
@@ -60,9 +60,9 @@ def test_access(
 ) -> None:
     callers = app.test_client(), client_of(app, BOUND), client_of(app, ADMINISTRATOR)
 
-    answers = [c.open(address_of(rule), method=method, data=BODY) for c in callers]
+    responses = [c.open(address_of(rule), method=method, data=BODY) for c in callers]
 
-    assert [a.status_code for a in answers] == [stranger, bound, administrator]
+    assert [a.status_code for a in responses] == [stranger, bound, administrator]
 
 
 def test_access_table_is_complete(app: Flask) -> None:
@@ -281,15 +281,15 @@ def test_tricked_browsers_write_nothing(
 def test_reading_is_open_to_other_sites_with_credentials(
     client: FlaskClient, method: str, headers: dict[str, str]
 ) -> None:
-    answer = client.open("/api/2.0/statuses", method=method, headers=headers)
+    response = client.open("/api/2.0/statuses", method=method, headers=headers)
 
-    assert answer.status_code in {200, 204}
+    assert response.status_code in {200, 204}
 
 
 @pytest.mark.parametrize("headers", HARMLESS)
 def test_requests_of_scripts_and_of_this_site_write(
     client: FlaskClient, headers: dict[str, str]
 ) -> None:
-    answer = client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
+    response = client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200

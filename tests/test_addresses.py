@@ -41,13 +41,13 @@ PREFIXES = ["/api/2.0", "/api"]
 LISTS = ["/statuses", "/stores/1/statuses"]
 
 
-def assert_error(answer: TestResponse, code: int) -> None:
-    """Assert that *answer* is the JSON error that clients recognise."""
-    assert answer.status_code == code
-    assert answer.content_type == "application/json"
-    body = answer.get_json()
+def assert_error(response: TestResponse, code: int) -> None:
+    """Assert that *response* is the JSON error that clients recognise."""
+    assert response.status_code == code
+    assert response.content_type == "application/json"
+    body = response.get_json()
     assert body["status"] == code
-    phrase = answer.status.partition(" ")[2].lower()
+    phrase = response.status.partition(" ")[2].lower()
     assert body["message"].lower().startswith(f"{phrase}: ")
 
 
@@ -105,11 +105,11 @@ def test_unknown_address_is_not_found_by_any_method(
     client: FlaskClient, address: str
 ) -> None:
     for prefix, method in product(PREFIXES, METHODS):
-        answer = client.open(prefix + address, method=method)
+        response = client.open(prefix + address, method=method)
         if method == "HEAD":
-            assert answer.status_code == 404
+            assert response.status_code == 404
         else:
-            assert_error(answer, 404)
+            assert_error(response, 404)
 
 
 def test_addresses_outside_the_prefixes_are_not_found_in_json_too(
@@ -141,10 +141,13 @@ def test_addresses_outside_the_prefixes_are_not_found_in_json_too(
 def test_api_php_is_the_address_in_its_query(
     client: FlaskClient, query: str, same_as: str
 ) -> None:
-    answer, expected = client.get(f"/api.php?{query}"), client.get(same_as)
+    response, expected = client.get(f"/api.php?{query}"), client.get(same_as)
 
-    assert (answer.status_code, answer.data) == (expected.status_code, expected.data)
-    assert answer.headers.get("Link") == expected.headers.get("Link")
+    assert (response.status_code, response.data) == (
+        expected.status_code,
+        expected.data,
+    )
+    assert response.headers.get("Link") == expected.headers.get("Link")
 
 
 def test_api_php_takes_every_method_and_asks_for_credentials(
@@ -222,8 +225,8 @@ def test_get_and_delete_have_no_body_to_parse(
 # Paging
 
 
-def ids(answer: TestResponse) -> list[str]:
-    body = answer.get_json()
+def ids(response: TestResponse) -> list[str]:
+    body = response.get_json()
     return [status["status_id"] for status in body]
 
 
@@ -285,7 +288,7 @@ def test_list_is_cut_as_its_query_says(
         "items_per_page=x&items_per_page=3",
     ],
 )
-def test_page_that_makes_no_sense_is_400(client: FlaskClient, query: str) -> None:
+def test_invalid_page_is_400(client: FlaskClient, query: str) -> None:
     for address in [*LISTS, "/stores"]:
         refused = client.get(f"/api/2.0{address}?{query}")
 
@@ -327,20 +330,20 @@ def test_message_says_what_is_wrong_with_a_page(
 def test_headers_tell_the_total_and_the_other_pages(
     client: FlaskClient, query: str, total: str, link: str | None
 ) -> None:
-    answer = client.get(f"/api/2.0/statuses?{query}")
+    response = client.get(f"/api/2.0/statuses?{query}")
     pages = [
         f"{relation}={url.partition('page=')[2].rpartition('&page=')[2]}"
-        for relation, url in links(answer).items()
+        for relation, url in links(response).items()
     ]
 
-    assert answer.headers["X-Total-Count"] == total
+    assert response.headers["X-Total-Count"] == total
     assert " ".join(pages) == (link or "")
-    assert ("Link" in answer.headers) == bool(link)
+    assert ("Link" in response.headers) == bool(link)
 
 
-def links(answer: TestResponse) -> dict[str, str]:
-    """Return the pages that *answer* links to, by their relation."""
-    header = answer.headers.get("Link", "")
+def links(response: TestResponse) -> dict[str, str]:
+    """Return the pages that *response* links to, by their relation."""
+    header = response.headers.get("Link", "")
     pairs = [link.split(">; rel=") for link in header.split(", ") if link]
     return {relation.strip('"'): url.removeprefix("<") for url, relation in pairs}
 
@@ -348,13 +351,13 @@ def links(answer: TestResponse) -> dict[str, str]:
 def test_links_lead_through_the_whole_list(client: FlaskClient) -> None:
     address, read = "/api/2.0/statuses?lang_code=ru&items_per_page=2&x=%3E+1&x=2", []
     while address:
-        answer = client.get(address)
-        read += ids(answer)
-        assert all(s["lang_code"] == "ru" for s in answer.get_json())
-        address = links(answer).get("next", "")
+        response = client.get(address)
+        read += ids(response)
+        assert all(s["lang_code"] == "ru" for s in response.get_json())
+        address = links(response).get("next", "")
 
     assert read == ["1", "2", "3", "4", "5", "6", "7"]
-    assert links(answer)["last"] == (
+    assert links(response)["last"] == (
         "/api/2.0/statuses?lang_code=ru&items_per_page=2&x=%3E+1&x=2&page=4"
     )
 
@@ -374,10 +377,10 @@ def test_link_that_a_proxy_would_refuse_is_left_out(client: FlaskClient) -> None
 
 
 def test_references_are_paths_whatever_the_host(client: FlaskClient) -> None:
-    elsewhere = {"Host": "evil.example"}
+    foreign = {"Host": "evil.example"}
     form = {"description": "Packed"}
-    created = client.post("/api/statuses", data=form, headers=elsewhere)
-    listed = client.get("/api/statuses?items_per_page=9", headers=elsewhere)
+    created = client.post("/api/statuses", data=form, headers=foreign)
+    listed = client.get("/api/statuses?items_per_page=9", headers=foreign)
 
     assert created.headers["Location"] == "/api/statuses/12"
     assert links(listed)["first"] == "/api/statuses?items_per_page=9&page=1"
@@ -449,6 +452,14 @@ HTML = {"Accept": "text/html"}
 FOREIGN = {"Origin": "https://evil.example"}
 
 
+def send_all_faults(
+    client: FlaskClient, method: str, address: str, headers: Any
+) -> TestResponse:
+    """Send a body that is too large and of an unknown type, under these *headers*."""
+    sent = {**headers, **XML, **HTML}
+    return client.open(f"/api/2.0{address}", method=method, headers=sent, data=LARGE)
+
+
 @pytest.mark.parametrize(
     ("method", "address", "headers", "code"),
     [
@@ -462,12 +473,7 @@ FOREIGN = {"Origin": "https://evil.example"}
 def test_strangers_learn_nothing(
     stranger: FlaskClient, method: str, address: str, headers: Any, code: int
 ) -> None:
-    sent = {**headers, **XML, **HTML}
-    answer = stranger.open(
-        f"/api/2.0{address}", method=method, headers=sent, data=LARGE
-    )
-
-    assert_error(answer, code)
+    assert_error(send_all_faults(stranger, method, address, headers), code)
 
 
 @pytest.mark.parametrize(
@@ -491,20 +497,17 @@ def test_strangers_learn_nothing(
 def test_refusals_come_in_order(
     client: FlaskClient, method: str, address: str, headers: Any, code: int
 ) -> None:
-    sent = {**headers, **XML, **HTML}
-    answer = client.open(f"/api/2.0{address}", method=method, headers=sent, data=LARGE)
-
-    assert_error(answer, code)
+    assert_error(send_all_faults(client, method, address, headers), code)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_415_goes_before_400(client: FlaskClient, method: str) -> None:
     address = {"POST": "/statuses", "PUT": "/statuses/2?lang_code=xx"}[method]
-    answer = client.open(
+    response = client.open(
         f"/api/2.0{address}", method=method, headers=XML, data=b"{\xff"
     )
 
-    assert_error(answer, 415)
+    assert_error(response, 415)
 
 
 @pytest.mark.parametrize("store_id", ["2", "99", "abc"])
@@ -513,9 +516,9 @@ def test_other_stores_stay_hidden_whatever_the_method(
 ) -> None:
     addresses = f"/stores/{store_id}", f"/stores/{store_id}/statuses/999"
     for method, address in product(["GET", "HEAD"], addresses):
-        answer = bound_client.open(f"/api/2.0{address}", method=method)
+        response = bound_client.open(f"/api/2.0{address}", method=method)
 
-        assert answer.status_code == 403
+        assert response.status_code == 403
 
 
 @pytest.mark.parametrize("store_id", ["1", "2", "99"])
@@ -535,10 +538,10 @@ def test_failure_is_a_500_in_json_that_tells_nothing(database: str) -> None:
         raise RuntimeError("a secret")
 
     with service(database, TESTING=False, ORDER_STATUSES_IDENTIFY=fail) as app:
-        answer = app.test_client().get("/api/2.0/statuses")
+        response = app.test_client().get("/api/2.0/statuses")
 
-    assert_error(answer, 500)
-    assert "secret" not in answer.text
+    assert_error(response, 500)
+    assert "secret" not in response.text
 
 
 @pytest.mark.parametrize("query", ["page=0", "page=%FF", "items_per_page=x"])
@@ -552,7 +555,7 @@ def test_wrong_method_goes_before_a_wrong_query(
     "address", ["/api.php?_d=//statuses", "/api//statuses", "/api/2.0//statuses"]
 )
 def test_double_slash_is_no_redirect(client: FlaskClient, address: str) -> None:
-    answer = client.get(address, headers={"Host": "evil.example"})
+    response = client.get(address, headers={"Host": "evil.example"})
 
-    assert answer.status_code == 404
-    assert answer.content_type == "application/json"
+    assert response.status_code == 404
+    assert response.content_type == "application/json"

@@ -49,10 +49,10 @@ def with_parameter(url: str, name: str, value: Any) -> str:
 def assert_unavailable(client: FlaskClient) -> None:
     started = time.monotonic()
 
-    answer = client.get(STATUSES)
+    response = client.get(STATUSES)
 
-    assert (answer.status_code, answer.json) == (503, UNAVAILABLE)
-    assert int(answer.headers["Retry-After"]) > 0
+    assert (response.status_code, response.json) == (503, UNAVAILABLE)
+    assert int(response.headers["Retry-After"]) > 0
     assert time.monotonic() - started < 10  # two seconds; a busy machine takes longer
 
 
@@ -169,9 +169,9 @@ def test_slow_sender_holds_no_transaction(database: str) -> None:
     impatient = with_parameter(database, "idle_in_transaction_session_timeout", 100)
     with administrator(impatient) as client:
         sent = Slow(b"description=Test")
-        answer = client.put(f"{STATUSES}/2", input_stream=sent)
+        response = client.put(f"{STATUSES}/2", input_stream=sent)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @only_postgresql
@@ -194,9 +194,9 @@ def test_broken_sqlite_file_is_an_error_of_the_server(
         file.write(b"not a database at all")
 
     with administrator(database, TESTING=False) as client:
-        answer = client.get(STATUSES)
+        response = client.get(STATUSES)
 
-    assert (answer.status_code, answer.mimetype) == (500, "application/json")
+    assert (response.status_code, response.mimetype) == (500, "application/json")
     assert "file is not a database" in caplog.text
 
 

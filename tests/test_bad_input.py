@@ -16,7 +16,7 @@ FIELDS = [f"f{number}" for number in range(10_000)]
 # How gunicorn hands a chunked body over.
 CHUNKED = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
 
-# What the body of a PUT is, and what the answer says about it.
+# What the body of a PUT is, and what the response says about it.
 BROKEN_JSON = [
     (b"[" * 100_000, "nested too deeply"),
     (b'{"a":' * 100_000, "nested too deeply"),
@@ -53,12 +53,12 @@ def refused(client: FlaskClient, **request: Any) -> str:
     """Send a PUT that must be a 400 without effect; return the message."""
     before = client.get(STATUS).json
 
-    answer = client.put(STATUS, **request)
+    response = client.put(STATUS, **request)
 
-    assert (answer.status_code, answer.mimetype) == (400, "application/json")
+    assert (response.status_code, response.mimetype) == (400, "application/json")
     assert client.get(STATUS).json == before
-    assert answer.json is not None
-    message: str = answer.json["message"]
+    assert response.json is not None
+    message: str = response.json["message"]
     return message
 
 
@@ -102,11 +102,11 @@ def test_body_that_the_server_cannot_read(client: FlaskClient) -> None:
 def test_body_that_is_too_large(client: FlaskClient, terminated: bool) -> None:
     body = b"description=" + b"a" * 10_000_000
 
-    answer = client.put(
+    response = client.put(
         STATUS, data=body, environ_overrides={"wsgi.input_terminated": terminated}
     )
 
-    assert answer.status_code == 413
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize("encoding", ["chunked", "Chunked", "gzip, chunked"])
@@ -128,18 +128,18 @@ def test_chunked_body_that_the_server_does_not_hand_over_is_411(
 def test_endless_chunked_body(client: FlaskClient) -> None:
     body = BytesIO(b"a" * 10_000_000)
 
-    answer = client.put(STATUS, input_stream=body, environ_overrides=CHUNKED)
+    response = client.put(STATUS, input_stream=body, environ_overrides=CHUNKED)
 
-    assert answer.status_code == 413
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize("environ", [CHUNKED, {"wsgi.input_terminated": True}, {}])
 def test_largest_body(client: FlaskClient, environ: dict[str, Any]) -> None:
     body = BytesIO(b"email_subj=&a=".ljust(1024 * 1024, b"a"))
 
-    answer = client.put(STATUS, input_stream=body, environ_overrides=environ)
+    response = client.put(STATUS, input_stream=body, environ_overrides=environ)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_compressed_body(client: FlaskClient) -> None:
@@ -151,11 +151,11 @@ def test_compressed_body(client: FlaskClient) -> None:
 @pytest.mark.parametrize("query", ["type=\xff", "\xff", "_d=statuses/2&a=\xff"])
 @pytest.mark.parametrize("address", ["/api/2.0/statuses", "/api/statuses/2"])
 def test_query_that_is_not_utf8(client: FlaskClient, address: str, query: str) -> None:
-    answer = client.get(address, environ_overrides={"QUERY_STRING": query})
+    response = client.get(address, environ_overrides={"QUERY_STRING": query})
 
-    assert answer.status_code == 400
-    assert answer.json is not None
-    assert "The query is not UTF-8" in answer.json["message"]
+    assert response.status_code == 400
+    assert response.json is not None
+    assert "The query is not UTF-8" in response.json["message"]
 
 
 def test_other_text_that_is_not_utf8_is_an_error_of_the_server(
@@ -176,11 +176,11 @@ def test_type_that_no_one_has(client: FlaskClient, query: str) -> None:
 @pytest.mark.parametrize("value", [LARGE, "9" * 5000, "%d9%a1", "1%00", "%ff", "-1"])
 @pytest.mark.parametrize("name", ["page", "items_per_page"])
 def test_page_numbers_out_of_range(client: FlaskClient, name: str, value: str) -> None:
-    answer = client.get(f"/api/2.0/statuses?{name}={value}")
+    response = client.get(f"/api/2.0/statuses?{name}={value}")
 
-    assert answer.status_code == 400
-    assert answer.json is not None
-    assert list(answer.json["errors"]) == [name]
+    assert response.status_code == 400
+    assert response.json is not None
+    assert list(response.json["errors"]) == [name]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
@@ -190,9 +190,9 @@ def test_page_numbers_out_of_range(client: FlaskClient, name: str, value: str) -
 def test_ids_that_are_none(
     client: FlaskClient, method: str, status_id: str | int
 ) -> None:
-    answer = client.open(f"/api/2.0/statuses/{status_id}", method=method, data="a=b")
+    response = client.open(f"/api/2.0/statuses/{status_id}", method=method, data="a=b")
 
-    assert (answer.status_code, answer.mimetype) == (404, "application/json")
+    assert (response.status_code, response.mimetype) == (404, "application/json")
 
 
 @pytest.mark.parametrize("name", ["__class__", "__proto__", "constructor"])
@@ -211,14 +211,14 @@ def test_prototype_names_are_only_names(client: FlaskClient, name: str) -> None:
 def test_method_overrides_are_ignored(client: FlaskClient, override: str) -> None:
     headers = {"X-HTTP-Method-Override": "DELETE", "X-HTTP-Method": "DELETE"}
 
-    answers = [
+    responses = [
         client.get(f"/api/2.0/statuses/3?{override}", headers=headers),
         client.post(f"/api/2.0/statuses/3?{override}", headers=headers),
         client.put("/api/2.0/statuses/3", data=f"description=B&{override}"),
         client.get("/api/2.0/statuses/3"),
     ]
 
-    assert [answer.status_code for answer in answers] == [200, 405, 200, 200]
+    assert [response.status_code for response in responses] == [200, 405, 200, 200]
 
 
 def encoded(credentials: bytes) -> str:
@@ -245,7 +245,7 @@ def test_broken_credentials(
 ) -> None:
     sent = {"HTTP_AUTHORIZATION": header}
 
-    answer = stranger.get(STATUS, environ_overrides=sent)
+    response = stranger.get(STATUS, environ_overrides=sent)
 
-    assert (answer.status_code, answer.mimetype) == (401, "application/json")
+    assert (response.status_code, response.mimetype) == (401, "application/json")
     assert "127.0.0.1" not in caplog.text

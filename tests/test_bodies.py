@@ -51,7 +51,7 @@ def part(name: bytes, value: bytes, more: bytes = b"") -> bytes:
 
 GOOD_PARTS = [part(name.encode(), value.encode()) for name, value in GOOD.items()]
 
-# kind of body: what is sent, the status code, and a word of what the sender is told
+# kind of body: what is sent, the status code, and a word of the message
 BAD_JSON: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 400, "not valid JSON"),
     "broken": (b'{"description": "Packed"', 400, "not valid JSON"),
@@ -160,13 +160,13 @@ def headers_of(content_type: str | None) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(("content_types", "body", "code", "told"), GRID)
+@pytest.mark.parametrize(("content_types", "body", "code", "word"), GRID)
 def test_bad_body_is_refused_and_changes_nothing(
     client: FlaskClient,
     content_types: list[str | None],
     body: bytes,
     code: int,
-    told: str,
+    word: str,
 ) -> None:
     for content_type, (method, address) in product(content_types, WRITES):
         refused = client.open(
@@ -174,13 +174,13 @@ def test_bad_body_is_refused_and_changes_nothing(
         )
 
         assert_error(refused, code)
-        assert told in refused.get_json()["message"]
+        assert word in refused.get_json()["message"]
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(("content_type", "body", "code", "told"), OTHER_TYPES)
+@pytest.mark.parametrize(("content_type", "body", "code", "word"), OTHER_TYPES)
 def test_content_type_that_is_not_understood_is_refused(
-    client: FlaskClient, content_type: str, body: bytes, code: int, told: str
+    client: FlaskClient, content_type: str, body: bytes, code: int, word: str
 ) -> None:
     for method, address in WRITES:
         refused = client.open(
@@ -188,7 +188,7 @@ def test_content_type_that_is_not_understood_is_refused(
         )
 
         assert_error(refused, code)
-        assert told in refused.get_json()["message"]
+        assert word in refused.get_json()["message"]
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -288,14 +288,14 @@ def test_limit_holds_for_chunked_bodies_too(
 ) -> None:
     start = b"description=Packed&x="
     body = BytesIO(start + b"a" * (2**20 - len(start) + more))
-    answer = client.post(
+    response = client.post(
         "/api/2.0/statuses",
         input_stream=body,
         headers=headers_of("text/plain") | {"Transfer-Encoding": "chunked"},
         environ_overrides={"wsgi.input_terminated": True},  # as gunicorn says of it
     )
 
-    assert answer.status_code == code
+    assert response.status_code == code
 
 
 def test_limit_of_the_body_leaves_the_applications_alone(

@@ -1,9 +1,7 @@
 """The page in a real browser: what a person sees and does there."""
 
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from playwright.sync_api import Browser
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, fill
-from .servers import SECONDS, flask_run, gunicorn, nginx_of
+from .servers import flask_run, free_port, gunicorn, is_open, nginx_of, wait_until
 from .test_openapi import operations, success
 
 pytestmark = pytest.mark.slow
@@ -150,8 +148,7 @@ def nginx(url: str, folder: Path) -> Iterator[str]:
         check=True,
         stderr=subprocess.DEVNULL,
     )
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = f"""
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {certificate};
@@ -163,18 +160,8 @@ def nginx(url: str, folder: Path) -> Iterator[str]:
         }}
     """
     with nginx_of(settings, folder):
-        wait_for_port(port)
+        wait_until(lambda: is_open(port))
         yield f"https://localhost:{port}"
-
-
-def wait_for_port(port: int) -> None:
-    end = time.monotonic() + SECONDS
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
 
 
 def test_page_works_by_tls_and_under_another_prefix(

@@ -16,7 +16,7 @@ CREDENTIALS = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
 
 
 class Exchange(NamedTuple):
-    """A request, and where in the JSON of its answer the client finds what."""
+    """A request, and where in the JSON of its response the client finds what."""
 
     method: str
     address: str
@@ -261,15 +261,15 @@ EXCHANGES: dict[str, Exchange] = {
 def test_deployed_client_finds_what_it_looks_for(app: Flask, name: str) -> None:
     asked = EXCHANGES[name]
     headers = {"Authorization": CREDENTIALS} | asked.headers
-    answer = app.test_client().open(
+    response = app.test_client().open(
         asked.address, method=asked.method, headers=headers, data=asked.body
     )
 
-    assert answer.status_code == asked.code
+    assert response.status_code == asked.code
     assert {
-        path: find(answer.get_json(silent=True), path) for path in asked.found
+        path: find(response.get_json(silent=True), path) for path in asked.found
     } == asked.found
-    assert (answer.status_code >= 400) == ("message" in answer.text)
+    assert (response.status_code >= 400) == ("message" in response.text)
 
 
 def find(body: Any, path: str) -> Any:

@@ -58,7 +58,7 @@ def test_user_may_be_bound_to_a_store(app: Flask) -> None:
         ["x" * 250 + "@shop.example"],
     ],
 )
-def test_user_that_makes_no_sense_is_refused(app: Flask, arguments: list[str]) -> None:
+def test_invalid_user_is_refused(app: Flask, arguments: list[str]) -> None:
     refused = run(app, "add-user", *arguments)
 
     assert refused.exit_code != 0
@@ -183,7 +183,7 @@ def test_store_is_added_and_renamed(app: Flask, client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     "arguments", [["0", "x"], ["x", "x"], ["3", " "], ["3", "x" * 256]]
 )
-def test_store_that_makes_no_sense_is_refused(app: Flask, arguments: list[str]) -> None:
+def test_invalid_store_is_refused(app: Flask, arguments: list[str]) -> None:
     assert run(app, "add-store", *arguments).exit_code != 0
     with app.app_context():
         assert list(

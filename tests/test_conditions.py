@@ -18,7 +18,7 @@ def etag(client: FlaskClient, address: str = BACKORDERED) -> str:
     return client.get(address).headers["ETag"]
 
 
-def test_answer_may_be_kept_but_is_asked_for_again(client: FlaskClient) -> None:
+def test_response_may_be_cached_but_is_validated(client: FlaskClient) -> None:
     headers = client.get(BACKORDERED).headers
 
     assert headers["ETag"].startswith('"')
@@ -33,19 +33,19 @@ def test_what_the_client_has_is_not_sent_again(
 ) -> None:
     known = etag(client)
 
-    answer = client.open(
+    response = client.open(
         BACKORDERED, method=method, headers={"If-None-Match": pattern.format(known)}
     )
 
-    assert (answer.status_code, answer.data) == (304, b"")
-    assert answer.headers["ETag"] == known
-    assert answer.headers["Vary"] == "Authorization, Cookie"
+    assert (response.status_code, response.data) == (304, b"")
+    assert response.headers["ETag"] == known
+    assert response.headers["Vary"] == "Authorization, Cookie"
 
 
 def test_what_the_client_has_not_is_sent(client: FlaskClient) -> None:
-    answer = client.get(BACKORDERED, headers={"If-None-Match": OTHER})
+    response = client.get(BACKORDERED, headers={"If-None-Match": OTHER})
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_reading_under_a_condition(client: FlaskClient) -> None:
@@ -70,9 +70,9 @@ def test_write_goes_on_if_nothing_has_changed(
 ) -> None:
     headers = {"If-Match": pattern.format(etag(client, address))}
 
-    answer = client.open(address, method=method, headers=headers, **body)
+    response = client.open(address, method=method, headers=headers, **body)
 
-    assert answer.status_code in {200, 204}
+    assert response.status_code in {200, 204}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ ROOT = Path(__file__).parent.parent
         ("ORDER_STATUSES_STATEMENT_TIMEOUT", "20s"),
     ],
 )
-def test_setting_that_makes_no_sense_stops_the_start(name: str, value: Any) -> None:
+def test_invalid_setting_stops_the_start(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be ") as stopped:
         create_app({**NEVER_OPENED, name: value})
 

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from sqlalchemy import make_url
 from .conftest import DATABASES, PostgresDatabases, fill
 from .faults import outcome
 from .load import TYPES, load
-from .servers import ROOT, SECONDS, Server, running
+from .servers import ROOT, SECONDS, Server, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -86,8 +85,7 @@ class Container:
         self.buildah = buildah
         self.image = buildah.inspect(IMAGE)["Docker"]["config"]
         self.name = buildah("from", "--pull-never", IMAGE)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.options = ["--isolation=chroot", f"--env=PORT={self.port}"]
         # Closed, as by docker run --read-only: all other folders are root's.
         for folder in ("/tmp", "/var/tmp", "/run/lock"):  # noqa: S108

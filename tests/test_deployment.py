@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,7 +24,7 @@ from order_statuses.auth import key_hash
 
 from .conftest import ADMINISTRATOR
 from .faults import postgres_programs, postgres_to_kill
-from .servers import ROOT, SECONDS, Server, running, stop
+from .servers import ROOT, SECONDS, Server, free_port, running, stop, wait_until
 from .test_servers import copy_checkout
 
 pytestmark = pytest.mark.slow
@@ -49,12 +48,6 @@ def blocks(heading: str, language: str = "sh") -> list[str]:
     )
     assert found, heading
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Machine:
@@ -263,6 +256,10 @@ def test_key_is_replaced_as_the_page_says(machine: Machine) -> None:
     assert httpx.get(url, auth=(ADMINISTRATOR, new)).status_code == 200
 
 
+def pids(server: Server) -> set[int]:
+    return {worker.pid for worker in server.workers()}
+
+
 def test_upgrade_refuses_no_request(machine: Machine, client: httpx.Client) -> None:
     upgraded = Event()
 
@@ -273,16 +270,13 @@ def test_upgrade_refuses_no_request(machine: Machine, client: httpx.Client) -> N
             seen.append(client.put(STATUS, json={"description": "Sent"}).status_code)
         return seen
 
-    before = {worker.pid for worker in machine.service.workers()}
+    before = pids(machine.service)
     with ThreadPoolExecutor() as threads:
         readers = [threads.submit(ask) for _ in range(3)]
         try:
             for block in blocks("Upgrade"):
                 machine.follow(block)
-            end = time.monotonic() + SECONDS
-            while before & {w.pid for w in machine.service.workers()}:
-                assert time.monotonic() < end
-                time.sleep(0.1)
+            wait_until(lambda: before.isdisjoint(pids(machine.service)))
         finally:
             upgraded.set()
 

@@ -1,4 +1,4 @@
-"""The documentation page: its requests, in its order, against its answers."""
+"""The documentation page: its requests, in its order, against its responses."""
 
 import json
 

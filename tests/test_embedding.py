@@ -202,13 +202,13 @@ def test_newcomer_gets_the_stock_statuses(
     key = [call(command, tmp_path) for command in commands][-1].strip()
     with serving_shop(python, tmp_path, "app:create_app()") as server:
         ask = ASK.replace("KEY", key).replace("http://127.0.0.1:5000", server.url)
-        answer = httpx.Response(200, text=call(["sh", "-c", ask], tmp_path))
+        response = httpx.Response(200, text=call(["sh", "-c", ask], tmp_path))
 
-    assert [status["description"] for status in answer.json()][:2] == [
+    assert [status["description"] for status in response.json()][:2] == [
         "Processed",
         "Complete",
     ]
-    assert len(answer.json()) == 7
+    assert len(response.json()) == 7
 
 
 @contextmanager
@@ -357,7 +357,9 @@ def test_status_of_an_order_is_not_deleted(manager: httpx.Client) -> None:
     )
 
 
-def test_shop_hears_of_an_update(shop: OpenShop, manager: httpx.Client) -> None:
+def test_receiver_of_the_shop_is_called_for_an_update(
+    shop: OpenShop, manager: httpx.Client
+) -> None:
     manager.put("/api/2.0/statuses/5", json={"description": "Turned down"})
 
     assert "manager@shop.example changed Turned down" in shop.server.log.read_text()

@@ -1,4 +1,4 @@
-"""Remembered answers: a warm read is one statement, and never stale."""
+"""Cached responses: a warm read is one statement, and never stale."""
 
 import time
 from collections.abc import Iterator
@@ -83,9 +83,9 @@ def test_not_modified_is_one_statement(app: Flask, client: FlaskClient) -> None:
     headers = {"If-None-Match": etag(client)}
 
     with statements_of(app) as warm:
-        answer = client.get(COMPLETE, headers=headers)
+        response = client.get(COMPLETE, headers=headers)
 
-    assert (answer.status_code, len(warm)) == (304, 1)
+    assert (response.status_code, len(warm)) == (304, 1)
 
 
 def test_large_catalogue_takes_no_more_statements(
@@ -142,7 +142,9 @@ def test_new_store_is_seen(app: Flask, client: FlaskClient) -> None:
     assert client.get("/api/2.0/stores/3/statuses").status_code == 200
 
 
-def test_refused_write_leaves_answer_and_etag(app: Flask, client: FlaskClient) -> None:
+def test_refused_write_leaves_response_and_etag(
+    app: Flask, client: FlaskClient
+) -> None:
     before = client.get(COMPLETE)
 
     client.put(COMPLETE, json={"description": "x", "params": {"color": "red"}})
@@ -166,7 +168,7 @@ def test_text_of_another_store_leaves_my_etag(
     assert etag(bound_client) != mine
 
 
-def test_callers_share_no_answers(app: Flask, client: FlaskClient) -> None:
+def test_callers_share_no_responses(app: Flask, client: FlaskClient) -> None:
     client.put("/api/2.0/stores/1/statuses/2", data="email_subj=test")
 
     shown = [
@@ -308,7 +310,7 @@ def test_threads_never_read_backwards(app: Flask) -> None:
     assert description(client_of(app, ADMINISTRATOR)) == "59"
 
 
-def test_memory_is_bounded_in_bytes_and_number() -> None:
+def test_cache_is_bounded_in_bytes_and_number() -> None:
     cache = Cache(size=1_000_000)
     for number in range(10_000):
         cache.store(number, Entry(b"x", [], ""))

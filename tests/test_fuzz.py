@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is JSON, says what it is, and is no failure of ours."""
+"""Whatever is sent, the response is JSON, says what it is, and is never a 5xx."""
 
 import json
 from importlib.metadata import version
@@ -115,17 +115,17 @@ def tried(request: pytest.FixtureRequest) -> settings:
     )
 
 
-def assert_good(answer: TestResponse) -> None:
-    assert answer.status_code < 500
-    if answer.status_code in {302, 308}:  # of "/"; werkzeug's, for //
+def assert_good(response: TestResponse) -> None:
+    assert response.status_code < 500
+    if response.status_code in {302, 308}:  # of "/"; werkzeug's, for //
         return
-    if answer.status_code in {204, 304} or answer.request.method == "HEAD":
-        assert answer.data == b""
+    if response.status_code in {204, 304} or response.request.method == "HEAD":
+        assert response.data == b""
         return
-    assert answer.mimetype == "application/json"
-    body = json.loads(answer.data)
-    if answer.status_code >= 400:
-        assert body["status"] == answer.status_code
+    assert response.mimetype == "application/json"
+    body = json.loads(response.data)
+    if response.status_code >= 400:
+        assert body["status"] == response.status_code
         assert body["message"].strip(": ")
     else:
         assert "message" not in body

@@ -23,10 +23,10 @@ def away() -> Iterator[FlaskClient]:
 
 
 def assert_not_ready(client: FlaskClient) -> None:
-    answer = client.get("/readyz")
+    response = client.get("/readyz")
 
-    assert (answer.status_code, answer.json) == (503, NOT_READY)
-    assert int(answer.headers["Retry-After"]) > 0
+    assert (response.status_code, response.json) == (503, NOT_READY)
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_service_with_its_database_is_live_and_ready(stranger: FlaskClient) -> None:

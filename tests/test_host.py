@@ -283,7 +283,7 @@ def test_created_status_follows_the_loaded_stock(empty_shop: Flask) -> None:
 # Mounting.
 
 
-def test_shops_own_answer_is_left_alone(shop: Flask) -> None:
+def test_shops_own_response_is_left_alone(shop: Flask) -> None:
     pages = ["<h1>Back soon</h1>"]
 
     @shop.before_request
@@ -387,7 +387,7 @@ def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> Non
 
 
 @pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_IN_USE"])
-def test_what_the_shop_answers_with_is_a_callable(name: str) -> None:
+def test_hook_of_the_shop_is_a_callable(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         mount(build_shop(**{name: "shop.views.function"}))
 
@@ -506,7 +506,7 @@ def test_shop_that_names_no_callers_has_our_api_users(
 @pytest.mark.parametrize(
     "identify", [lambda: SimpleNamespace(name="a user", store_id=None), lambda: 1 / 0]
 )
-def test_mistake_of_the_shop_lets_nobody_in(
+def test_mistake_of_the_shop_admits_nobody(
     shop: Flask, visitor: FlaskClient, identify: Callable[[], Any]
 ) -> None:
     shop.config["ORDER_STATUSES_IDENTIFY"] = identify
@@ -665,68 +665,76 @@ def test_deleted_status_leaves_no_texts(shop: Flask, visitor: FlaskClient) -> No
 
 # Signals.
 
-News = dict[str, Any]
+Values = dict[str, Any]
 
 
 @contextmanager
-def heard(signal: Signal, shop: Flask) -> Iterator[list[News]]:
-    """Collect what *shop* is told by *signal*."""
-    news: list[News] = []
+def receiving(signal: Signal, shop: Flask) -> Iterator[list[Values]]:
+    """Collect what *signal* sends for *shop*."""
+    received: list[Values] = []
 
-    def receive(sender: Flask, **told: Any) -> None:
+    def receive(sender: Flask, **values: Any) -> None:
         assert sender is shop
-        news.append(told)
+        received.append(values)
 
     with signal.connected_to(receive, shop):
-        yield news
+        yield received
 
 
-def test_shop_hears_of_a_created_status(shop: Flask, visitor: FlaskClient) -> None:
-    with heard(host.status_created, shop) as news:
+def test_signal_is_sent_for_a_created_status(shop: Flask, visitor: FlaskClient) -> None:
+    with receiving(host.status_created, shop) as received:
         visitor.post(STATUSES, json={"description": "Packed"})
 
-    (told,) = news
-    assert (told["caller"], told["store_id"]) == (OWNER, None)
-    assert asdict(told["status"]) == visitor.get(f"{STATUSES}/12").json
+    (values,) = received
+    assert (values["caller"], values["store_id"]) == (OWNER, None)
+    assert asdict(values["status"]) == visitor.get(f"{STATUSES}/12").json
 
 
 @on_sqlite
-def test_shop_hears_of_an_update_in_its_language(
+def test_signal_of_an_update_has_its_language(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    with heard(host.status_updated, shop) as news:
+    with receiving(host.status_updated, shop) as received:
         visitor.put(f"{STATUSES}/2?lang_code=ru", json={"description": "Собран"})
 
-    (told,) = news
-    assert (told["status"].description, told["status"].lang_code) == ("Собран", "ru")
+    (values,) = received
+    assert (values["status"].description, values["status"].lang_code) == (
+        "Собран",
+        "ru",
+    )
 
 
 @on_sqlite
-def test_shop_hears_of_texts_as_the_store_sees_them(
+def test_signal_of_store_texts_has_those_of_the_store(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    with heard(host.status_updated, shop) as news:
+    with receiving(host.status_updated, shop) as received:
         visitor.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "is ready"})
 
-    (told,) = news
-    assert (told["status"].email_subj, told["store_id"]) == ("is ready", 2)
+    (values,) = received
+    assert (values["status"].email_subj, values["store_id"]) == ("is ready", 2)
 
 
 @on_sqlite
-def test_shop_hears_what_a_deleted_status_was(
+def test_signal_of_a_deletion_has_the_deleted_status(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    with heard(host.status_deleted, shop) as news:
+    with receiving(host.status_deleted, shop) as received:
         visitor.delete(f"{STATUSES}/3")
 
-    (told,) = news
-    assert (told["status"].status, told["status"].description) == ("B", "Backordered")
+    (values,) = received
+    assert (values["status"].status, values["status"].description) == (
+        "B",
+        "Backordered",
+    )
 
 
-def test_shop_hears_after_the_commit(shop: Flask, visitor: FlaskClient) -> None:
+def test_signal_is_sent_after_the_commit(shop: Flask, visitor: FlaskClient) -> None:
     seen: list[str] = []
 
-    def read_elsewhere(sender: Flask, status: reading.OrderStatus, **_: Any) -> None:
+    def read_in_another_transaction(
+        sender: Flask, status: reading.OrderStatus, **_: Any
+    ) -> None:
         with db.engine.begin() as connection:
             written = Status.status_id == int(status.status_id)
             seen.extend(connection.scalars(select(Status.status).where(written)))
@@ -734,37 +742,37 @@ def test_shop_hears_after_the_commit(shop: Flask, visitor: FlaskClient) -> None:
                 update(CatalogueLock).values(token=new_token())
             )  # no lock
 
-    with host.status_created.connected_to(read_elsewhere, shop):
+    with host.status_created.connected_to(read_in_another_transaction, shop):
         visitor.post(STATUSES, json={"description": "Packed"})
 
     assert seen == ["A"]
 
 
 @on_sqlite
-def test_shop_hears_nothing_of_what_was_refused(
+def test_no_signal_is_sent_for_what_was_refused(
     shop: Flask, visitor: FlaskClient
 ) -> None:
     set_veto(shop, lambda status: 1)
-    with heard(host.status_updated, shop) as updates:
+    with receiving(host.status_updated, shop) as updates:
         visitor.put(f"{STATUSES}/2", json={"description": ""})
-    with heard(host.status_deleted, shop) as deletions:
+    with receiving(host.status_deleted, shop) as deletions:
         visitor.delete(f"{STATUSES}/3")
 
     assert updates == deletions == []
 
 
-def test_shop_hears_nothing_of_what_was_rolled_back(
+def test_no_signal_is_sent_for_what_was_rolled_back(
     shop: Flask, visitor: FlaskClient
 ) -> None:
     def fail(session: Any) -> None:
         raise OperationalError("COMMIT", {}, Exception("the database went away"))
 
-    with heard(host.status_created, shop) as news, shop.app_context():
+    with receiving(host.status_created, shop) as received, shop.app_context():
         event.listen(db.session, "before_commit", fail)
-        answer = visitor.post(STATUSES, json={"description": "Packed"})
+        response = visitor.post(STATUSES, json={"description": "Packed"})
         event.remove(db.session, "before_commit", fail)
 
-    assert (answer.status_code, news) == (503, [])
+    assert (response.status_code, received) == (503, [])
 
 
 def test_receiver_that_fails_is_logged_and_stops_no_other(
@@ -777,11 +785,11 @@ def test_receiver_that_fails_is_logged_and_stops_no_other(
     shop.after_request(commit)
     with (
         host.status_created.connected_to(fail, shop),
-        heard(host.status_created, shop) as news,
+        receiving(host.status_created, shop) as received,
     ):
         created = visitor.post(STATUSES, json={"description": "Packed"})
 
-    assert (created.status_code, len(news)) == (201, 1)
+    assert (created.status_code, len(received)) == (201, 1)
     assert "A receiver of a signal failed" in caplog.text
     assert count_all_orders(shop) == 0
 

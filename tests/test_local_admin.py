@@ -4,8 +4,7 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import order_statuses.app
 from order_statuses.app import owner
 
 from .conftest import BOUND, KEY, basic, fill, service
-from .servers import Server, flask_run, nginx_of, serving
+from .servers import Server, flask_run, nginx_of, serving, wait_until
 
 STATUS = "/api/2.0/statuses/2"
 LOCAL = "HTTP/1.1\r\nHost: 127.0.0.1"
@@ -114,9 +113,9 @@ def test_others_are_asked_for_credentials(server: Server, head: str) -> None:
 
 @pytest.mark.slow
 def test_credentials_of_local_requests_are_judged(server: Server) -> None:
-    answer = httpx.delete(server.url + STATUS, auth=(BOUND, KEY + BOUND))
+    response = httpx.delete(server.url + STATUS, auth=(BOUND, KEY + BOUND))
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
 @contextmanager
@@ -132,13 +131,6 @@ def nginx(url: str, folder: Path) -> Iterator[httpx.Client]:
         transport = httpx.HTTPTransport(uds=str(listener))
         with httpx.Client(transport=transport, base_url=url) as client:
             yield client
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -279,9 +271,9 @@ def test_other_systems_do_not_tell(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
-    answer = local_client.get(STATUS, environ_overrides={"werkzeug.socket": None})
+    response = local_client.get(STATUS, environ_overrides={"werkzeug.socket": None})
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 ROWS = """\

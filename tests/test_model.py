@@ -137,16 +137,16 @@ class Shop(RuleBasedStateMachine):
     @rule(type_=types, lang_code=languages, sent=changes)
     def create(self, type_: str, lang_code: str, sent: dict[str, Any]) -> None:
         body = {**sent, "type": type_, "lang_code": lang_code}
-        answer = self.client.post(self.address(None), **as_sent(body))
+        response = self.client.post(self.address(None), **as_sent(body))
 
         fields, letter = cleaned(sent), self.free_letter(type_)
         if not fields or "description" not in fields or not letter:
-            assert answer.status_code == 400
+            assert response.status_code == 400
             return
-        assert answer.status_code == 201
+        assert response.status_code == 201
         self.newest += 1
-        answered: Any = answer.json
-        assert answered["statuses_id"] == answered["status_id"] == str(self.newest)
+        created: Any = response.json
+        assert created["statuses_id"] == created["status_id"] == str(self.newest)
         given = {k: v for k, v in fields.get("params", {}).items() if v is not None}
         status = Known(letter, type_, fields.get("is_default", "N"), given)
         for code in LANGUAGES:
@@ -160,15 +160,18 @@ class Shop(RuleBasedStateMachine):
         status_id = self.pick(number)
         where = {"lang_code": lang_code}
         body, query = (sent, where) if in_query else ({**sent, **where}, {})
-        answer = self.client.put(
+        response = self.client.put(
             self.address(None, status_id), query_string=query, **as_sent(body)
         )
 
         status, fields = self.known.get(status_id), cleaned(sent)
         if status is None or not fields:
-            assert answer.status_code == (404 if status is None else 400)
+            assert response.status_code == (404 if status is None else 400)
             return
-        assert (answer.status_code, answer.json) == (200, {"status_id": str(status_id)})
+        assert (response.status_code, response.json) == (
+            200,
+            {"status_id": str(status_id)},
+        )
         status.is_default = fields.get("is_default", status.is_default)
         merged = {**status.params, **fields.get("params", {})}
         status.params = {k: v for k, v in merged.items() if v is not None}
@@ -184,55 +187,55 @@ class Shop(RuleBasedStateMachine):
         self, number: int, store_id: int, code: str, sent: dict[str, Any]
     ) -> None:
         status_id = self.pick(number)
-        answer = self.client.put(
+        response = self.client.put(
             self.address(store_id, status_id), **as_sent({**sent, "lang_code": code})
         )
 
         status = self.known.get(status_id)
         bad = not sent or "\n" in (sent.get("email_subj") or "")
         if status is None or bad:
-            assert answer.status_code == (404 if status is None else 400)
+            assert response.status_code == (404 if status is None else 400)
             return
-        assert answer.status_code == 200
+        assert response.status_code == 200
         status.set(store_id, code, sent)
 
     @rule(number=numbers)
     def delete(self, number: int) -> None:
         status_id = self.pick(number)
-        answer = self.client.delete(self.address(None, status_id))
+        response = self.client.delete(self.address(None, status_id))
 
         status = self.known.get(status_id)
         if status is None or status.is_default == "Y":
-            assert answer.status_code == (404 if status is None else 400)
+            assert response.status_code == (404 if status is None else 400)
         else:
-            assert (answer.status_code, answer.data) == (204, b"")
+            assert (response.status_code, response.data) == (204, b"")
             del self.known[status_id]
 
     @rule(number=numbers, store_id=stores, code=languages)
     def show(self, number: int, store_id: int | None, code: str) -> None:
         status_id = self.pick(number)
-        answer = self.client.get(
+        response = self.client.get(
             f"{self.address(store_id, status_id)}?lang_code={code}"
         )
 
         status = self.known.get(status_id)
         if status is None:
-            assert answer.status_code == 404
+            assert response.status_code == 404
         else:
-            assert answer.data == compact(status.shown(status_id, code, store_id))
+            assert response.data == compact(status.shown(status_id, code, store_id))
 
     @rule(type_=types, store_id=stores, code=languages, size=st.sampled_from([0, 3]))
     def index(self, type_: str, store_id: int | None, code: str, size: int) -> None:
         query = f"type={type_}&lang_code={code}&items_per_page={size}"
-        answer = self.client.get(f"{self.address(store_id)}?{query}")
+        response = self.client.get(f"{self.address(store_id)}?{query}")
 
         shown = [
             status.shown(status_id, code, store_id)
             for status_id, status in sorted(self.known.items())
             if status.type == type_
         ]
-        assert answer.data == compact(shown[: size or None])
-        assert answer.headers["X-Total-Count"] == str(len(shown))
+        assert response.data == compact(shown[: size or None])
+        assert response.headers["X-Total-Count"] == str(len(shown))
 
     def compare_all(self) -> None:
         for type_, store_id, code in product("OG", STORES, LANGUAGES):

@@ -1,8 +1,6 @@
 """Behind PgBouncer: a real one, whose few connections belong to each client in turn."""
 
 import shutil
-import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,7 @@ from sqlalchemy.engine import make_url
 from order_statuses.models import db
 
 from .conftest import ADMINISTRATOR, KEY, fill, service
-from .servers import gunicorn, stop
+from .servers import free_port, gunicorn, is_open, stop, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,8 +45,7 @@ def pgbouncer(database: str, mode: str, size: int) -> Iterator[str]:
     """Yield the URL of *database* behind PgBouncer."""
     url = make_url(database)
     host = Path(str(url.query["host"]))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with TemporaryDirectory() as folder:
         file = Path(folder) / "pgbouncer.ini"
         file.write_text(
@@ -61,20 +58,10 @@ def pgbouncer(database: str, mode: str, size: int) -> Iterator[str]:
         assert program, "apt-get install pgbouncer"
         with Popen([program, "--quiet", str(file)]) as process:
             try:
-                wait_for(port)
+                wait_until(lambda: is_open(port))
                 yield f"postgresql://anyone@127.0.0.1:{port}/{url.database}"
             finally:
                 stop(process)
-
-
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as client:
-            client.settimeout(1)
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError("pgbouncer did not start")
 
 
 # In a session of its own, each of four workers has a connection to read, one to write.
@@ -96,7 +83,7 @@ def ask(server: str, number: int) -> list[int]:
         seen = []
         for turn in range(10):
             body = {"description": f"{number} {turn}"}
-            answers = [
+            responses = [
                 client.put(f"/statuses/{number + 1}", json=body),
                 client.get("/statuses"),
                 client.get(f"/statuses/{number + 1}"),
@@ -105,8 +92,8 @@ def ask(server: str, number: int) -> list[int]:
                 ),
                 client.get("/stores/2/statuses?lang_code=ru"),
             ]
-            assert answers[2].json()["description"] == body["description"]
-            seen += [answer.status_code for answer in answers]
+            assert responses[2].json()["description"] == body["description"]
+            seen += [response.status_code for response in responses]
         return seen
 
 

@@ -31,7 +31,7 @@ def identify():
     name = request.headers["X-User"]
 
     @after_this_request
-    def remember(response):
+    def set_cookie(response):
         response.set_cookie("session", f"of-{name}")
         return response
 

@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -17,7 +15,7 @@ import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, basic
-from .servers import ROOT, answers, gunicorn, stop
+from .servers import ROOT, free_port, gunicorn, responds, running, stop, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -90,9 +88,8 @@ def test_chunked_body_under_uwsgi_is_411(database: str) -> None:
     }
 
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment) as server:
-        while server.poll() is None and not answers(f"http://{address}"):
-            time.sleep(0.05)
         try:
+            wait_until(lambda: responds(f"http://{address}"))
             with closing(HTTPConnection(address, timeout=60)) as connection:
                 connection.putrequest("PUT", "/api/2.0/statuses/2")
                 for header in headers.items():
@@ -103,12 +100,6 @@ def test_chunked_body_under_uwsgi_is_411(database: str) -> None:
             stop(server)
 
     assert status == 411
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def copy_checkout(folder: Path) -> None:
@@ -123,21 +114,13 @@ def copy_checkout(folder: Path) -> None:
 
 def test_flask_run_serves_a_fresh_checkout(tmp_path: Path) -> None:
     copy_checkout(tmp_path)
-    port = str(free_port())
     environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
-    command = [sys.executable, "-m", "flask", "run", "--port", port]
-    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "flask", "run", "--port=0"]
 
-    with subprocess.Popen(command, cwd=tmp_path, env=environment) as server:
-        while server.poll() is None and not answers(url):
-            time.sleep(0.05)
-        try:
-            listed = httpx.get(f"{url}/api/2.0/statuses")
-            proxied = httpx.get(
-                f"{url}/api/2.0/statuses", headers={"X-Forwarded-For": "192.0.2.1"}
-            )
-        finally:
-            stop(server)
+    with running(command, tmp_path, environment) as server:
+        address = f"{server.url}/api/2.0/statuses"
+        listed = httpx.get(address)
+        proxied = httpx.get(address, headers={"X-Forwarded-For": "192.0.2.1"})
 
     assert (listed.status_code, len(listed.json())) == (200, 7)
     assert proxied.status_code == 401

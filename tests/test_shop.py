@@ -18,6 +18,7 @@ from order_statuses import Base
 from .conftest import Databases
 from .embedding import (
     ADDITIONS,
+    FIXTURES,
     GET_METADATA,
     PAGE,
     PIP,
@@ -91,6 +92,8 @@ def test_tests_of_the_shop_pass_before_and_after_the_mount(
 
     # And with the fixtures of docs/embedding.md, on an empty database.
     shutil.copytree(MOUNTED / "tests", shop.folder / "tests", dirs_exist_ok=True)
+    with (shop.folder / "tests" / "conftest.py").open("a") as conftest:
+        conftest.writelines(FIXTURES)  # the later of two with one name is used
     anew = shop._replace(environment={"SHOP_DATABASE": databases.create()})
     assert passed(anew, "tests/test_shop.py") == before
     assert passed(anew, "tests/test_statuses.py") > 12
@@ -145,6 +148,12 @@ def test_page_has_the_lowest_versions(package: str) -> None:
     assert lowest in versions
 
 
+def test_page_begins_with_what_every_shop_needs() -> None:
+    headings = re.findall("^## (.*)", PAGE, re.MULTILINE)
+
+    assert headings[:5] == ["Mount it", "Who may call", "CSRF", "Tables", "Your tests"]
+
+
 # What a shop's own modules have under these names.
 OF_THE_SHOP = {"app", "csrf", "target_db"}
 
@@ -152,7 +161,7 @@ OF_THE_SHOP = {"app", "csrf", "target_db"}
 def test_examples_for_python_are_in_the_shop() -> None:
     have = {ast.dump(node) for node in nodes()}
     imported = set(imports(nodes()))
-    for example in [block for block in ADDITIONS if block != GET_METADATA]:
+    for example in set(ADDITIONS) - {GET_METADATA, *FIXTURES}:
         for statement in ast.parse(example).body:
             if isinstance(statement, ast.ImportFrom | ast.Import):
                 assert set(imports([statement])) <= imported

@@ -44,9 +44,9 @@ def test_list_has_the_stock_statuses_of_the_type(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("type_", ["X", "", "OO", "o", "%00", "%ED%A0%80"])
 def test_unknown_type_has_no_statuses(client: FlaskClient, type_: str) -> None:
-    answer = client.get(f"{STATUSES}?type={type_}")
+    response = client.get(f"{STATUSES}?type={type_}")
 
-    assert (answer.status_code, answer.json) == (200, [])
+    assert (response.status_code, response.json) == (200, [])
 
 
 def test_status_has_its_keys_in_the_documentations_order(client: FlaskClient) -> None:
@@ -69,12 +69,12 @@ def test_status_has_its_keys_in_the_documentations_order(client: FlaskClient) ->
     ["999", "0", "007", "abc", "1.5", "-1", "+1", "1_0", "%D9%A1", "9" * 19, "9" * 30],
 )
 def test_no_such_status(client: FlaskClient, method: str, status_id: str) -> None:
-    answer = client.open(
+    response = client.open(
         f"{STATUSES}/{status_id}", method=method, data="description=Test"
     )
 
-    assert answer.status_code == 404
-    assert answer.content_type == "application/json"
+    assert response.status_code == 404
+    assert response.content_type == "application/json"
 
 
 def test_created_status_reads_back(client: FlaskClient) -> None:

@@ -260,9 +260,9 @@ def test_database_that_cannot_hold_every_text_is_refused(
 def test_database_that_was_never_initialised_is_503(
     empty_app: Flask, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
-    answer = empty_app.test_client().open("/api/2.0/statuses", method=method)
+    response = empty_app.test_client().open("/api/2.0/statuses", method=method)
 
-    assert (answer.status_code, answer.json) == (503, NOT_SET_UP)
+    assert (response.status_code, response.json) == (503, NOT_SET_UP)
     assert "flask order-statuses init" in caplog.text
 
 
@@ -274,9 +274,9 @@ def test_catalogue_without_its_row_is_503(
         db.session.query(CatalogueLock).delete()
         db.session.commit()
 
-    answer = client.open("/api/2.0/statuses/1", method=method, data="description=x")
+    response = client.open("/api/2.0/statuses/1", method=method, data="description=x")
 
-    assert (answer.status_code, answer.json) == (503, NOT_SET_UP)
+    assert (response.status_code, response.json) == (503, NOT_SET_UP)
     assert "flask order-statuses init" in caplog.text
 
 

@@ -31,9 +31,9 @@ def test_every_response_has_the_id_that_was_sent(
     client: FlaskClient, path: str, method: str
 ) -> None:
     sent = "Az09._-" + "x" * 57
-    answer = client.open(path, method=method, headers={"X-Request-ID": sent})
+    response = client.open(path, method=method, headers={"X-Request-ID": sent})
 
-    assert answer.headers.get_all("X-Request-ID") == [sent]
+    assert response.headers.get_all("X-Request-ID") == [sent]
 
 
 @pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "a\tb", 'a"', "é", "a,b"])
@@ -42,8 +42,8 @@ def test_request_without_a_usable_id_gets_a_new_one(
 ) -> None:
     del client.environ_base["HTTP_X_REQUEST_ID"]
     headers = {"X-Request-ID": sent} if sent is not None else {}
-    answers = [c.get(STATUSES, headers=headers) for c in (client, client, stranger)]
-    ids = [answer.headers["X-Request-ID"] for answer in answers]
+    responses = [c.get(STATUSES, headers=headers) for c in (client, client, stranger)]
+    ids = [response.headers["X-Request-ID"] for response in responses]
 
     assert all(re.fullmatch("[0-9a-f]{16}", request_id) for request_id in ids)
     assert len(set(ids)) == 3

@@ -1,10 +1,40 @@
-"""What the API of the order statuses asks the shop, and tells it."""
+"""The order statuses in the shop: who may change them, and what refers to them."""
 
 from flask_login import current_user
-from sqlalchemy import func, select
+from sqlalchemy import ForeignKey, func, select
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models import Order, Shop, db
-from order_statuses import Caller, list_statuses, set_stores
+from order_statuses import (
+    Caller,
+    Status,
+    create_blueprint,
+    exempt_from_csrf,
+    list_statuses,
+    set_stores,
+    status_updated,
+)
+
+
+class Icon(db.Model):
+    """The picture of an order's status."""
+
+    status_id: Mapped[int] = mapped_column(
+        ForeignKey(Status.__table__.c.status_id), primary_key=True
+    )
+    file: Mapped[str]
+
+
+def mount(app, csrf):
+    app.config["ORDER_STATUSES_IDENTIFY"] = identify
+    app.config["ORDER_STATUSES_IN_USE"] = count_orders
+    app.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+    unversioned = create_blueprint("unversioned", list_form="envelope")
+    app.register_blueprint(unversioned, url_prefix="/api")
+    exempt_from_csrf(app, csrf)
+    status_updated.connect(note_change, app)
+    app.add_template_global(labels)
+    app.cli.command("publish-stores")(publish_stores)
 
 
 def identify():

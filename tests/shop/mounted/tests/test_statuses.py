@@ -4,8 +4,8 @@ import pytest
 from conftest import add_customer, log_in
 from sqlalchemy import select
 
-from models import Icon, Order, db
-from statuses import publish_stores
+from models import Order, db
+from statuses import Icon, publish_stores
 
 STATUSES = "/api/2.0/statuses"
 
