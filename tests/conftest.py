@@ -204,7 +204,12 @@ def rows(shared_app: Flask) -> dict[Table, list[dict[str, Any]]]:
 @pytest.fixture
 def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[Flask]:
     """The standalone service, with its database as it was at first."""
-    with statements_of(shared_app) as sent:
+    sent: list[str] = []
+
+    def collect(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    with watching(shared_app, "before_cursor_execute", collect):
         yield shared_app
     has_written = not all(statement.lstrip().startswith("SELECT") for statement in sent)
     restore(shared_app, rows if has_written else {})
