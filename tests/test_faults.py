@@ -203,7 +203,7 @@ def test_preloaded_workers_share_no_connection(database: str) -> None:
     """What the master has open, all workers have: it must not have the database."""
     with serving(database, 4, GUNICORN_CMD_ARGS="--preload") as server:
         for _ in range(20):
-            assert httpx.get(f"{server.url}/readyz").status_code == 200
+            assert httpx.get(f"{server.url}/readyz", timeout=SECONDS).is_success
 
         opened = open_files(server.process.pid)
         sockets = [name for name in opened if name.startswith("socket:")]
