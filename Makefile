@@ -17,7 +17,7 @@ test-lowest: .venv-lowest/developed
 	.venv-lowest/bin/pytest --numprocesses=2
 
 test-slow: .venv/developed
-	$(BIN)/pytest -m slow --numprocesses=3 --dist=loadfile
+	$(BIN)/pytest -m slow --numprocesses=3 --dist=loadfile --durations=20
 
 bench: .venv/developed
 	$(BIN)/python -m tests.bench

@@ -125,16 +125,15 @@ def guard() -> None:
     """
     # Once, since each use of a proxy is a look-up.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    sent: Request = request._get_current_object()  # type: ignore[attr-defined]
-    if is_public(app, sent):
-        return
-    auth.admit(app, sent, is_resource=not is_fallback(sent.endpoint))
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if not is_public(app, current):
+        auth.admit(app, current, is_resource=not is_fallback(current.endpoint))
 
 
-def is_public(app: Flask, sent: Request) -> bool:
-    """Say whether *sent* reads the OpenAPI document or its page, which hold no data."""
-    bp = app.blueprints[sent.blueprint or ""]
-    return isinstance(bp, openapi.Docs) and sent.method in {"GET", "HEAD"}
+def is_public(app: Flask, request: Request) -> bool:
+    """Say whether *request* reads the document or its page, which hold no data."""
+    bp = app.blueprints[request.blueprint or ""]
+    return isinstance(bp, openapi.Docs) and request.method in {"GET", "HEAD"}
 
 
 def is_fallback(endpoint: str | None) -> bool:

@@ -184,7 +184,7 @@ def ready() -> Response:
     try:
         problem = cli.find_problem(db.session.connection())
     except SQLAlchemyError as error:
-        problem = reason_of(error)
+        problem = reason_of(error) or repr(error)
     if problem:
         logger.error("Not ready: %s", problem)
         raise ServiceUnavailable("The service is not ready.", retry_after=5)

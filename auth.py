@@ -47,8 +47,8 @@ def caller() -> Caller:
     return found
 
 
-def admit(app: Flask, sent: Request, *, is_resource: bool) -> None:
-    """Find out who has *sent* a request, and whether they may, if it is of a resource.
+def admit(app: Flask, request: Request, *, is_resource: bool) -> None:
+    """Identify the caller of *request* and, for a resource, check what they may do.
 
     :raise 401: the caller is unknown
     :raise 403: the caller may not do it, or a browser was tricked into it
@@ -61,20 +61,20 @@ def admit(app: Flask, sent: Request, *, is_resource: bool) -> None:
     if not isinstance(found, Caller):  # a host's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = found
-    sent.environ["order_statuses.caller"] = found.name  # for logs
+    request.environ["order_statuses.caller"] = found.name  # for logs
     if is_resource:
-        check_allowed(found, sent)
+        check_allowed(found, request)
 
 
-def check_allowed(who: Caller, sent: Request) -> None:
-    is_write = sent.method not in SAFE_METHODS
-    if is_write and is_foreign(sent):
+def check_allowed(who: Caller, request: Request) -> None:
+    is_write = request.method not in SAFE_METHODS
+    if is_write and is_foreign(request):
         raise Forbidden("Another site sent this request.")
     if is_write and who.read_only:
         raise Forbidden("You may only read.")
     if who.store_id is None:
         return
-    own, named = str(who.store_id), (sent.view_args or {}).get("store_id")
+    own, named = str(who.store_id), (request.view_args or {}).get("store_id")
     if named not in {None, own}:
         raise Forbidden(f"You have access to the store {own} alone.")
     if is_write and named is None:

@@ -85,18 +85,18 @@ def cached(view: View) -> View:
     @wraps(view)
     def cached_view(**ids: str) -> Response:
         # Once, since each use of a proxy is a look-up.
-        sent: Request = request._get_current_object()  # type: ignore[attr-defined]
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
         tokens = g.order_statuses_tokens
         if not tokens:  # the host identified the caller
             models.read(models.TOKEN, {}, is_plain=True)
         cache: Cache = current_app.extensions["order_statuses_cache"]
-        key = cache_key(sent)
+        key = cache_key(current)
         entry = cache.get((*key, *tokens))
         if entry is None:
             entry = make_entry(view(**ids))
             # Two tokens, if somebody wrote meanwhile: nobody asks for both.
             cache.store((*key, *tokens), entry)
-        if CONDITIONS.keys() & sent.environ.keys():
+        if CONDITIONS.keys() & current.environ.keys():
             return conditional(entry)
         return entry.as_response()
 
@@ -109,13 +109,13 @@ def make_entry(response: Response) -> Entry:
     return Entry(response.get_data(), [*response.headers, *headers.items()], etag)
 
 
-def cache_key(sent: Request) -> tuple[Hashable, ...]:
+def cache_key(request: Request) -> tuple[Hashable, ...]:
     """Return all that a response depends on, but for the catalogue's token."""
-    address = repr((sent.root_path, sent.path, sent.query_string))
+    address = repr((request.root_path, request.path, request.query_string))
     return (
         models.engine(),  # databases that are copies have the same token
         caller().store_id,
-        sent.endpoint,
+        request.endpoint,
         digest(address.encode()),
     )
 

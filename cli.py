@@ -37,7 +37,7 @@ VERSION = text("SELECT version_num FROM order_statuses_version")
 MISSING_GRANTS = text("""
     SELECT privilege || ' on ' || relname
     FROM pg_class, unnest(
-        CASE relkind WHEN 'S' THEN '{USAGE}'
+        CASE relkind WHEN 'S' THEN '{USAGE,UPDATE}'
         ELSE '{SELECT,INSERT,UPDATE,DELETE}'::text[] END
     ) AS privilege
     WHERE relkind IN ('r', 'S') AND pg_table_is_visible(oid)

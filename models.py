@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 from flask import current_app, g
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    object_session,
+    validates,
+)
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
@@ -200,9 +207,9 @@ def read(
     # A host's session sees what the host has changed in it, and its tests may have
     # bound it to anything.
     if reader is None or db.session.registry.has():
+        # What is read now may be cached: the next change renews the token again.
+        db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
-        # What was read may be cached: the next change renews the token again.
-        connection_of_catalogue().info.pop(RENEWED_IN, None)
     elif is_plain:
         rows = fetch(reader, sql_of(query, reader.dialect), parameters)
     else:
@@ -221,12 +228,14 @@ def fetch(reader: sa.Engine, sql: str, parameters: Mapping[str, Any]) -> Sequenc
     """
     driver = reader.dialect.loaded_dbapi
     with reader.connect() as connection:
-        cursor = connection.connection.cursor()
         try:
+            cursor = connection.connection.cursor()
             cursor.execute(sql, parameters)
             return cursor.fetchall()
-        except driver.Error as error:
-            connection.invalidate(error)
+        except BaseException as error:
+            connection.invalidate(error)  # it may be in the middle of something
+            if not isinstance(error, driver.Error):
+                raise
             raise DBAPIError.instance(sql, None, error, driver.Error) from error
 
 
@@ -241,14 +250,8 @@ def engine() -> sa.Engine:
     return reader or db.session.get_bind(mapper=CatalogueLock).engine
 
 
-def connection_of_catalogue() -> sa.Connection:
-    """Return the connection of the session, of several binds that of our tables."""
-    return db.session.connection(bind_arguments={"mapper": CatalogueLock})
-
-
 def renew_token(connection: sa.Connection) -> int:
     """Give the catalogue a new token; return the number of its rows, 1 or 0."""
-    connection.info[RENEWED_IN] = innermost_transaction(connection)
     return connection.execute(RENEW, {"token": new_token()}).rowcount
 
 
@@ -262,16 +265,19 @@ def new_token() -> str:
 @sa.event.listens_for(Base, "before_delete", propagate=True)
 def renew_token_of_host(_: Any, connection: sa.Connection, changed: Base) -> None:
     """Renew the token once a transaction when a host changes what a GET shows."""
-    renewed_in = connection.info.get(RENEWED_IN)
-    if renewed_in is not innermost_transaction(connection) and not isinstance(
+    session = cast(Session, object_session(changed))
+    transaction = innermost_transaction(session)
+    renewed_in = session.info.get(RENEWED_IN)
+    if renewed_in is not transaction and not isinstance(
         changed, User | Key | CatalogueLock
     ):
         renew_token(connection)
+        session.info[RENEWED_IN] = transaction
 
 
-def innermost_transaction(connection: sa.Connection) -> object:
+def innermost_transaction(session: Session) -> object:
     # A savepoint that is rolled back takes its renewal along.
-    return connection.get_nested_transaction() or connection.get_transaction()
+    return session.get_nested_transaction() or session.get_transaction()
 
 
 def not_initialised() -> ServiceUnavailable:
@@ -300,7 +306,7 @@ def is_table_missing(error: SQLAlchemyError) -> bool:
 
 
 def is_outage(error: SQLAlchemyError) -> bool:
-    """Say whether the database is away, overloaded or read-only, so far.
+    """Say whether the database is away, overloaded or read-only.
 
     SQLite calls a wrong statement operational too, which no later time makes right.
     """

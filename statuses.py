@@ -64,9 +64,9 @@ def update(status_id: str) -> Response:
         check_preconditions(show, status_id=status_id)
         changes = changes_schema.load(body.decode())
         changes = write_query.load(request.args) | changes
-        changed = writing.change_status(status, changes)
+        writing.change_status(status, changes)
         send = host.prepare(host.status_updated, status, changes["lang_code"])
-    writing.log_write(status_id, changed)
+    writing.log_write(status_id, writing.names(changes))
     send()
     return as_json({"status_id": status_id})
 

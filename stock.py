@@ -100,9 +100,10 @@ class FileSchema(Schema):
         """Refuse what a file has twice, and storefronts that it lacks."""
         wrong: Flat = {}
         for name, *keys in DISTINCT:
-            rows = [tuple(map(row.get, keys)) for row in file.get(name, ())]
-            for n, row in enumerate(rows):
-                if None not in row and (first := rows.index(row)) < n:
+            firsts: dict[Place, int] = {}
+            for n, own in enumerate(file.get(name, ())):
+                row = tuple(map(own.get, keys))
+                if None not in row and (first := firsts.setdefault(row, n)) < n:
                     same = f"{name}[{first}] has the same {' and '.join(keys)}."
                     wrong[name, n, keys[-1]] = [same]
         stores = {row.get("store_id") for row in file.get("stores", ())}
@@ -202,7 +203,9 @@ def read_statuses(session: AnySession) -> dict[Place, Flat]:
         for row in sorted(session.execute(query)):
             status_id, *key = row[: -len(names)]
             for name in names:
-                if (text := getattr(row, name)) is not None:
+                text = getattr(row, name)
+                # A status that was created meanwhile has texts already.
+                if text is not None and status_id in found:
                     found[status_id][table, *key, name] = text
     return dict(sorted((identity(status), status) for status in found.values()))
 

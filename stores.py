@@ -66,10 +66,10 @@ def update_status(store_id: str, status_id: str) -> Response:
         check_preconditions(show_status, store_id=store_id, status_id=status_id)
         texts = store_texts_schema.load(body.decode())
         texts = write_query.load(request.args) | texts
-        changed = writing.set_store_texts(status, store, texts)
+        writing.set_store_texts(status, store, texts)
         send = host.prepare(
             host.status_updated, status, texts["lang_code"], store.store_id
         )
-    writing.log_write(status_id, changed)
+    writing.log_write(status_id, writing.names(texts))
     send()
     return as_json({"status_id": status_id})

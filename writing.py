@@ -6,37 +6,32 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
 
 from flask import current_app, request
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import BadRequest
 
 from .models import (
+    RENEWED_IN,
     TEXTS,
+    CatalogueLock,
     Status,
     StatusText,
     Store,
     StoreText,
-    connection_of_catalogue,
     db,
+    innermost_transaction,
     is_conflict,
     not_initialised,
     renew_token,
 )
+from .responses import address
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
-
-# Of one row; an underscore tells the parameters of its key from what is set.
-UPDATES = {
-    model: update(model).where(
-        *(key == bindparam(f"{key.name}_") for key in model.__table__.primary_key)
-    )
-    for model in (StatusText, StoreText)
-}
 
 logger = logging.getLogger(__name__)
 
@@ -77,15 +72,14 @@ def wait_for_lock() -> None:
 
 def has_work_of_host() -> bool:
     """Say whether a rollback now would lose what the host did in its session."""
-    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    session = db.session() if callable(db.session) else db.session
+    session = session_of_host()
     if session.new or session.dirty or session.deleted:
         return True
     if not session.in_transaction():
         return False
     # The session forgets what it flushed or wrote in bulk. PostgreSQL gives such a
     # transaction an id; SQLite gives it the lock, which is then never refused.
-    connection = connection_of_catalogue()
+    connection = connection_of(session)
     wrote = select(func.pg_current_xact_id_if_assigned().is_not(None))
     return len(db.engines) > 1 or (
         connection.dialect.name == "postgresql" and bool(connection.scalar(wrote))
@@ -94,8 +88,19 @@ def has_work_of_host() -> bool:
 
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
-    if renew_token(connection_of_catalogue()) == 0:
+    session = session_of_host()
+    if renew_token(connection_of(session)) == 0:
         raise not_initialised()
+    session.info[RENEWED_IN] = innermost_transaction(session)
+
+
+def session_of_host() -> Session:
+    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
+    return db.session() if callable(db.session) else db.session
+
+
+def connection_of(session: Session) -> Connection:
+    return session.connection(bind_arguments={"mapper": CatalogueLock})
 
 
 def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:
@@ -128,10 +133,8 @@ def free_letter(type_: str) -> str:
     raise BadRequest("All letters of this type are taken; delete a status first.")
 
 
-def change_status(status: Status, fields: Mapping[str, Any]) -> list[str]:
+def change_status(status: Status, fields: Mapping[str, Any]) -> None:
     """Set the *fields* given, the texts among them in the language *lang_code*.
-
-    Return the names of what was set.
 
     :raise 400: too many params
     """
@@ -141,23 +144,16 @@ def change_status(status: Status, fields: Mapping[str, Any]) -> list[str]:
         status.params = merge(status.params, fields["params"])
     key = {"status_id": status.status_id, "lang_code": fields["lang_code"]}
     set_texts(StatusText, key, fields)
-    return names(fields)
 
 
-def set_store_texts(
-    status: Status, store: Store, fields: Mapping[str, Any]
-) -> list[str]:
-    """Set the e-mail texts given in a store, in the language *lang_code*.
-
-    Return the names of what was set.
-    """
+def set_store_texts(status: Status, store: Store, fields: Mapping[str, Any]) -> None:
+    """Set the e-mail texts given in a store, in the language *lang_code*."""
     key = {
         "status_id": status.status_id,
         "store_id": store.store_id,
         "lang_code": fields["lang_code"],
     }
     set_texts(StoreText, key, fields)
-    return names(fields)
 
 
 def set_texts(
@@ -168,10 +164,10 @@ def set_texts(
     """Set the texts among *fields* in the row of that *key*, new or old."""
     texts = {name: fields[name] for name in TEXTS if name in fields}
     if texts:
-        execute = connection_of_catalogue().execute
-        row = {f"{name}_": value for name, value in key.items()}
-        if execute(UPDATES[model], {**texts, **row}).rowcount == 0:
-            execute(insert(model), {**key, **texts})
+        row = db.session.get(model, key, populate_existing=True) or model(**key)
+        for name, text in texts.items():
+            setattr(row, name, text)
+        db.session.add(row)
 
 
 def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
@@ -219,9 +215,9 @@ def log_write(status_id: str, what: object) -> None:
     """Log who did *what* to a status, once it is committed, in one line."""
     environ = request.environ
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
-    address = quote(request.root_path + request.path)
+    method = request.method
     # repr() leaves no line break of a name or a text as it is.
-    logger.info("%r %s %s %s %s %r", who, key, request.method, address, status_id, what)
+    logger.info("%r %s %s %s %s %r", who, key, method, address(), status_id, what)
 
 
 def names(fields: Mapping[str, Any]) -> list[str]:

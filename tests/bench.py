@@ -176,7 +176,7 @@ def through_gunicorn(url: str) -> Column:
             [requests_a_second(server.url) for server in (own, flask, falcon)]
             for _ in range(ROUNDS)
         ]
-        memory = min(worker.memory_info().rss for worker in own.workers())
+        memory = max(worker.memory_info().rss for worker in own.workers())
         writes = [
             requests_a_second(own.url, PUT, 4) / updates_a_second(url)
             for _ in range(ROUNDS)

@@ -282,6 +282,10 @@ def statements_of(app: Flask) -> Iterator[list[str]]:
             collect(query)
             return super().execute(query, *arguments, **options)
 
+        def executemany(self, query: Any, *arguments: Any, **options: Any) -> None:
+            collect(query)
+            super().executemany(query, *arguments, **options)
+
     def watch(connection: Any, *_: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.set_trace_callback(collect)
@@ -303,9 +307,11 @@ def watching(app: Flask, name: str, listener: Any) -> Iterator[None]:
     engines = engines_of(app)
     for engine in engines:
         event.listen(engine, name, listener)
-    yield
-    for engine in engines:
-        event.remove(engine, name, listener)
+    try:
+        yield
+    finally:
+        for engine in engines:
+            event.remove(engine, name, listener)
 
 
 def engines_of(app: Flask) -> list[Engine]:

@@ -21,7 +21,11 @@ USER = select(User.user_id).join(Key, Key.user_id == User.user_id)
 STATUSES = select(*(getattr(Status, name) for name in FIELDS)).where(Status.type == "O")
 TEXT = select(StatusText.__table__).join(Status).where(Status.type == "O")
 
-engine = create_engine(database_url(os.environ["DATABASE_URL"]))
+engine = create_engine(
+    database_url(os.environ["DATABASE_URL"]),
+    isolation_level="AUTOCOMMIT",
+    pool_reset_on_return=None,
+)
 
 
 class Statuses:
@@ -29,7 +33,9 @@ class Statuses:
         sent = b64decode(request.get_header("Authorization", required=True)[6:])
         email, _, key = sent.decode().partition(":")
         user = USER.where(
-            User.email == email, Key.key_hash == sha256(key.encode()).hexdigest()
+            User.email == email.lower(),
+            User.is_active,
+            Key.key_hash == sha256(key.encode()).hexdigest(),
         )
         with engine.connect() as connection:
             if connection.execute(user).first() is None:

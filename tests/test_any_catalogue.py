@@ -89,7 +89,7 @@ def tried(number: int, *, anew: bool) -> settings:
 @pytest.fixture(
     params=[
         pytest.param((3, False), id="few"),
-        pytest.param((30, True), id="many", marks=pytest.mark.slow),
+        pytest.param((12, True), id="many", marks=pytest.mark.slow),
     ]
 )
 def examples(request: pytest.FixtureRequest) -> settings:

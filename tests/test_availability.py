@@ -1,5 +1,6 @@
 """A database that is away, slow, full or closed to writers: 503, and not for ever."""
 
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
-from order_statuses.models import CatalogueLock, User, db
+from order_statuses.models import READER, CatalogueLock, User, db, fetch
 
 from .conftest import ADMINISTRATOR, client_of, engines_of, service
 
@@ -148,6 +149,27 @@ def test_connections_that_the_server_closed_are_replaced(
         for engine in engines:
             connection = taken.enter_context(engine.connect())
             connection.execute(select(CatalogueLock.token))
+    assert client.get(STATUSES).status_code == 200
+
+
+@only_postgresql
+def test_connection_of_an_interrupted_read_is_not_used_again(
+    app: Flask, client: FlaskClient
+) -> None:
+    class Interrupted(BaseException):
+        """What a server raises in a worker that is late."""
+
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Interrupted):
+            fetch(app.extensions[READER], "SELECT pg_sleep(10)", {})
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
     assert client.get(STATUSES).status_code == 200
 
 

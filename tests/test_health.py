@@ -116,6 +116,7 @@ def test_service_is_not_ready_without_its_grants(
     for lacking in (
         "INSERT on order_statuses_status,",
         "USAGE on order_statuses_status_status_id_seq",
+        "UPDATE on order_statuses_status_status_id_seq",
     ):
         assert lacking in caplog.text
         assert lacking in refused.stderr

@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -29,6 +31,7 @@ from .conftest import (
     SqliteDatabases,
     client_of,
     service,
+    watching,
 )
 from .embedding import Wheel, build_shop, clean_environment, migrate, mount
 from .test_commands import run
@@ -114,6 +117,22 @@ def test_export_is_canonical(app: Flask) -> None:
         of(exported, "P")
         == json.loads(Path("stock.json").read_text(encoding="utf-8"))["statuses"][0]
     )
+
+
+def test_status_that_is_created_meanwhile_is_exported_whole(app: Flask) -> None:
+    client, pending = client_of(app, ADMINISTRATOR), [{"description": "Packed"}]
+
+    def create(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM order_statuses_text" in statement and pending:
+            send = partial(client.post, "/api/2.0/statuses", json=pending.pop())
+            other = Thread(target=send)  # with a session of its own
+            other.start()
+            other.join()
+
+    with watching(app, "before_cursor_execute", create):
+        exported = json.loads(export(app))
+
+    assert of(exported, "A")["texts"]["en"]["description"] == "Packed"
 
 
 def test_empty_text_is_exported_and_none_is_not(
