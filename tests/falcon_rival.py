@@ -7,19 +7,32 @@ SQLAlchemy Core that somebody wrote by hand.
 import os
 from base64 import b64decode
 from hashlib import sha256
-from typing import Any
 
 import falcon
 import orjson
-from sqlalchemy import create_engine, select
+from sqlalchemy import bindparam, create_engine, select
 
 from order_statuses.config import database_url
 from order_statuses.models import TEXTS, Key, Status, StatusText, User
 
 FIELDS = ("status_id", "status", "type", "is_default", "params")
-USER = select(User.user_id).join(Key, Key.user_id == User.user_id)
-STATUSES = select(*(getattr(Status, name) for name in FIELDS)).where(Status.type == "O")
-TEXT = select(StatusText.__table__).join(Status).where(Status.type == "O")
+OF_ORDERS = Status.type == "O"
+USER = (
+    select(User.user_id)
+    .join(Key, Key.user_id == User.user_id)
+    .where(User.email == bindparam("email"), User.is_active)
+    .where(Key.key_hash == bindparam("key_hash"))
+)
+STATUSES = (
+    select(*(getattr(Status, name) for name in FIELDS))
+    .where(OF_ORDERS)
+    .order_by(Status.status_id)
+)
+ENGLISH = (
+    select(StatusText.status_id, *(getattr(StatusText, name) for name in TEXTS))
+    .join(Status)
+    .where(OF_ORDERS, StatusText.lang_code == "en")
+)
 
 engine = create_engine(
     database_url(os.environ["DATABASE_URL"]),
@@ -32,23 +45,18 @@ class Statuses:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         sent = b64decode(request.get_header("Authorization", required=True)[6:])
         email, _, key = sent.decode().partition(":")
-        user = USER.where(
-            User.email == email.lower(),
-            User.is_active,
-            Key.key_hash == sha256(key.encode()).hexdigest(),
-        )
+        key_hash = sha256(key.encode()).hexdigest()
+        caller = {"email": email.lower(), "key_hash": key_hash}
         with engine.connect() as connection:
-            if connection.execute(user).first() is None:
+            if connection.execute(USER, caller).first() is None:
                 raise falcon.HTTPUnauthorized
-            statuses = connection.execute(STATUSES.order_by(Status.status_id))
+            statuses = connection.execute(STATUSES).mappings().all()
             texts = {
-                row.status_id: {name: getattr(row, name) for name in TEXTS}
-                for row in connection.execute(TEXT.where(StatusText.lang_code == "en"))
+                row["status_id"]: row for row in connection.execute(ENGLISH).mappings()
             }
-            found: list[dict[str, Any]] = [
-                {**row, **texts[row["status_id"]], "lang_code": "en"}
-                for row in statuses.mappings()
-            ]
+        found = [
+            {**row, **texts[row["status_id"]], "lang_code": "en"} for row in statuses
+        ]
         response.content_type = falcon.MEDIA_JSON
         response.data = orjson.dumps(found)
 
