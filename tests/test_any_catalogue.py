@@ -88,7 +88,7 @@ def tried(number: int, *, anew: bool) -> settings:
 
 @pytest.fixture(
     params=[
-        pytest.param((3, False), id="few"),
+        pytest.param((2, False), id="few"),
         pytest.param((12, True), id="many", marks=pytest.mark.slow),
     ]
 )

@@ -98,7 +98,7 @@ queries = latin | st.lists(
 
 @pytest.fixture(
     params=[
-        pytest.param((80, True), id="few"),
+        pytest.param((60, True), id="few"),
         pytest.param((250, False), id="many", marks=pytest.mark.slow),
     ]
 )

@@ -260,7 +260,7 @@ def app(database: str) -> Iterator[Flask]:
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(20, 30), pytest.param(50, 50, marks=pytest.mark.slow)],
+    [(10, 30), pytest.param(50, 50, marks=pytest.mark.slow)],
     ids=["few", "many"],
 )
 def test_service_and_model_agree(
