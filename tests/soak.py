@@ -16,7 +16,7 @@ from .conftest import (
 )
 from .faults import Outcome
 
-ROW = "{:<34}{:<11}{:>13}{:>8}{:>6}{:>8}{:>12}{:>9}"
+ROW = "{:<34}{:<11}{:>13}{:>8}{:>6}{:>8}{:>16}{:>9}"
 
 # What is done, how often, and how.
 ON_BOTH: list[tuple[str, int, Callable[[str], Outcome]]] = [
