@@ -88,26 +88,33 @@ def test_sqlite_file_that_cannot_be_opened_is_503(tmp_path: Path) -> None:
         assert_unavailable(client)
 
 
-def test_exhausted_pool_is_503(app: Flask, client: FlaskClient) -> None:
+@pytest.fixture
+def impatient(database: str) -> Iterator[FlaskClient]:
+    """The administrator of a service that does not wait for a connection."""
+    with administrator(database, ORDER_STATUSES_POOL_TIMEOUT="0") as client:
+        yield client
+
+
+def test_exhausted_pool_is_503(impatient: FlaskClient) -> None:
     with ExitStack() as taken:
-        for engine in [*engines_of(app)] * 15:
+        for engine in engines_of(impatient.application) * 15:
             taken.enter_context(engine.connect())
 
-        assert_unavailable(client)
+        assert_unavailable(impatient)
 
-    assert client.get(STATUSES).status_code == 200
+    assert impatient.get(STATUSES).status_code == 200
 
 
 def test_reads_go_on_while_all_connections_for_writes_are_taken(
-    app: Flask, client: FlaskClient
+    impatient: FlaskClient,
 ) -> None:
-    of_writes, _ = engines_of(app)
+    of_writes, _ = engines_of(impatient.application)
     with ExitStack() as taken:
         for _ in range(15):
             taken.enter_context(of_writes.connect())
 
-        assert write(client) == 503
-        assert client.get(STATUSES).status_code == 200
+        assert write(impatient) == 503
+        assert impatient.get(STATUSES).status_code == 200
 
 
 @pytest.fixture
