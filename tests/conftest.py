@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase, settings
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import (
     Connection,
@@ -234,6 +235,18 @@ def restart_numbers(connection: Connection) -> None:
     else:
         sequence = f"SELECT setval('{table}_status_id_seq', 11)"
     connection.execute(text(sequence))
+
+
+def examples_of(number: int, *, anew: bool, **options: Any) -> settings:
+    """Return how to try a *number* of examples: always the same ones, or new ones."""
+    return settings(
+        max_examples=number,
+        derandomize=not anew,
+        phases=list(Phase) if anew else [Phase.generate],  # shrinking takes minutes
+        database=None,
+        deadline=None,
+        **{"suppress_health_check": list(HealthCheck), **options},
+    )
 
 
 def basic(email: str, key: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Table
 
@@ -20,6 +20,7 @@ from .conftest import (
     DATABASES,
     PostgresDatabases,
     SqliteDatabases,
+    examples_of,
     restore,
     service,
 )
@@ -74,18 +75,6 @@ requests: st.SearchStrategy[tuple[str, str, Json]] = st.one_of(
 )
 
 
-def tried(number: int, *, anew: bool) -> settings:
-    """Return how to try a *number* of examples: always the same ones, or new ones."""
-    return settings(
-        max_examples=number,
-        derandomize=not anew,
-        phases=list(Phase) if anew else [Phase.generate],  # shrinking takes long
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 @pytest.fixture(
     params=[
         pytest.param((2, False), id="few"),
@@ -94,7 +83,7 @@ def tried(number: int, *, anew: bool) -> settings:
 )
 def examples(request: pytest.FixtureRequest) -> settings:
     number, anew = request.param
-    return tried(number, anew=anew)
+    return examples_of(number, anew=anew)
 
 
 @pytest.fixture(scope="module", params=DATABASES)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 from werkzeug.test import TestResponse
+
+from .conftest import examples_of
 
 FIELDS = (
     "type lang_code description email_subj email_header is_default params status_id"
@@ -98,21 +100,15 @@ queries = latin | st.lists(
 
 @pytest.fixture(
     params=[
-        pytest.param((60, True), id="few"),
-        pytest.param((250, False), id="many", marks=pytest.mark.slow),
+        pytest.param((60, False), id="few"),
+        pytest.param((250, True), id="many", marks=pytest.mark.slow),
     ]
 )
 def tried(request: pytest.FixtureRequest) -> settings:
     """How many examples: few that are always the same, or many new ones."""
-    number, same = request.param
-    return settings(
-        max_examples=number,
-        derandomize=same,
-        phases=[Phase.generate] if same else list(Phase),  # shrinking takes minutes
-        database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+    number, anew = request.param
+    expected = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return examples_of(number, anew=anew, suppress_health_check=expected)
 
 
 def assert_good(response: TestResponse) -> None:

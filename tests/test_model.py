@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,7 +18,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Table
 
-from .conftest import ADMINISTRATOR, client_of, restore, service
+from .conftest import ADMINISTRATOR, client_of, examples_of, restore, service
 from .servers import ROOT
 
 LANGUAGES = ["en", "ru", "de"]  # the stock data has no German
@@ -266,8 +265,6 @@ def app(database: str) -> Iterator[Flask]:
 def test_service_and_model_agree(
     app: Flask, rows: Rows, examples: int, steps: int
 ) -> None:
-    few = examples <= 20
-
     class Connected(Shop):
         client = client_of(app, ADMINISTRATOR)
 
@@ -279,13 +276,5 @@ def test_service_and_model_agree(
 
     run_state_machine_as_test(
         Connected,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            derandomize=few,
-            phases=[Phase.generate] if few else list(Phase),  # shrinking takes minutes
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=examples_of(examples, anew=examples > 20, stateful_step_count=steps),
     )
