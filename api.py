@@ -140,7 +140,7 @@ def is_fallback(endpoint: str | None) -> bool:
     return endpoint is not None and endpoint.endswith(f".{FALLBACK}")
 
 
-def fallback() -> Response:
+def fallback(**_: str) -> Response:
     """Respond by the address alone where no resource does: OPTIONS, 404 and 405.
 
     The address may be a host's own: its views, which have guards of their own, are

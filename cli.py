@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import host, models, openapi, stock, writing
+from . import models, openapi, stock, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__
 from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
@@ -217,7 +217,7 @@ def remove_store(store_id: int) -> None:
         parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
         click.echo(f"Removing store {store_id}, {name!r}, with {parts}.", err=True)
         others = select(Store.store_id).where(Store.store_id != store_id)
-        host.remove_stores_but(db.session.scalars(others).all())
+        writing.remove_stores_but(db.session.scalars(others).all())
 
 
 @commands.command()
@@ -253,7 +253,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     g.order_statuses_caller = Caller("flask order-statuses")
     with click_errors():
         content = stock.parse(file.read())
-        with writing.transaction():
+        with writing.transaction() as after_commit:
             plan = stock.make_plan(db.session, content, prune, users)
             click.echo("\n".join(plan.lines))
             if dry_run or not plan:
@@ -264,9 +264,8 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
                 file=sys.stderr,
                 hidden=not sys.stderr.isatty(),
             ) as bar:
-                signals = [host.prepare(*seen) for change in bar for seen in change]
-    for send in signals:
-        send()
+                for change in bar:
+                    after_commit += [writing.prepare(*seen) for seen in change]
 
 
 @commands.command("openapi")

@@ -83,6 +83,11 @@ class Params(sa.TypeDecorator[dict[str, str]]):
         return json.dumps
 
 
+def new_token() -> str:
+    # Random: a counter would repeat after a restore.
+    return secrets.token_hex(16)
+
+
 class CatalogueLock(Base):
     """The one row that every write locks first, with a token new in every write."""
 
@@ -92,7 +97,7 @@ class CatalogueLock(Base):
     catalogue_id: Mapped[int] = mapped_column(
         sa.Integer, primary_key=True, autoincrement=False, default=1
     )
-    token: Mapped[str] = mapped_column(sa.String(32))
+    token: Mapped[str] = mapped_column(sa.String(32), default=new_token)
 
 
 class Store(Base):
@@ -190,7 +195,9 @@ class Key(Base):
 
 
 TOKEN = sa.select(CatalogueLock.token)
-RENEW = sa.update(CatalogueLock)
+RENEW = sa.update(CatalogueLock).values(
+    token=sa.bindparam("new_token", callable_=new_token)
+)
 
 
 def read(
@@ -250,14 +257,11 @@ def engine() -> sa.Engine:
     return reader or db.session.get_bind(mapper=CatalogueLock).engine
 
 
-def renew_token(connection: sa.Connection) -> int:
-    """Give the catalogue a new token; return the number of its rows, 1 or 0."""
-    return connection.execute(RENEW, {"token": new_token()}).rowcount
-
-
-def new_token() -> str:
-    # Random: a counter would repeat after a restore.
-    return secrets.token_hex(16)
+def renew_token(session: Session, connection: sa.Connection) -> bool:
+    """Give the catalogue a new token, and note that; say whether there is one."""
+    found = connection.execute(RENEW).rowcount > 0
+    session.info[RENEWED_IN] = innermost_transaction(session)
+    return found
 
 
 @sa.event.listens_for(Base, "before_insert", propagate=True)
@@ -266,13 +270,9 @@ def new_token() -> str:
 def renew_token_of_host(_: Any, connection: sa.Connection, changed: Base) -> None:
     """Renew the token once a transaction when a host changes what a GET shows."""
     session = cast(Session, object_session(changed))
-    transaction = innermost_transaction(session)
-    renewed_in = session.info.get(RENEWED_IN)
-    if renewed_in is not transaction and not isinstance(
-        changed, User | Key | CatalogueLock
-    ):
-        renew_token(connection)
-        session.info[RENEWED_IN] = transaction
+    is_renewed = session.info.get(RENEWED_IN) is innermost_transaction(session)
+    if not (is_renewed or isinstance(changed, User | Key | CatalogueLock)):
+        renew_token(session, connection)
 
 
 def innermost_transaction(session: Session) -> object:

@@ -82,13 +82,13 @@ def create_docs_blueprint(list_form: str) -> Docs:
     bp.list_form = list_form
 
     @bp.get(ADDRESS)
-    def document() -> Response:
+    def document(**_: str) -> Response:
         """Read the document."""
         prefix = request.path.rstrip("/").removesuffix(ADDRESS)
         return as_json(describe(list_form, quote(request.root_path + prefix)))
 
     @bp.get("/docs")
-    def page() -> Response:
+    def page(**_: str) -> Response:
         """Show the document, to read and to try."""
         html = PAGE.format(
             # Relative, since a server in front may have another prefix.
@@ -100,11 +100,11 @@ def create_docs_blueprint(list_form: str) -> Docs:
         return for_everyone(html, "text/html")
 
     @bp.get("/docs/init.js")
-    def script() -> Response:
+    def script(**_: str) -> Response:
         """Start Swagger UI."""
         return for_everyone(SCRIPT, "text/javascript")
 
-    def file() -> Response:
+    def file(**_: str) -> Response:
         """Read a file of Swagger UI."""
         name = request.path.rstrip("/").rpartition("/")[2]
         return for_everyone((folder / name).read_bytes(), FILES[name])

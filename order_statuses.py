@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     from order_statuses.api import create_blueprint, exempt_from_csrf
     from order_statuses.auth import Caller, identify_user
     from order_statuses.cli import load_stock
-    from order_statuses.host import (
+    from order_statuses.models import Base, Status
+    from order_statuses.reading import get_status_or_404, list_statuses
+    from order_statuses.writing import (
         set_stores,
         status_created,
         status_deleted,
         status_updated,
     )
-    from order_statuses.models import Base, Status
-    from order_statuses.reading import get_status_or_404, list_statuses
 else:
     # Each is loaded when it is first asked for: gunicorn's master, which imports the
     # settings from here, must not load the application that SIGHUP replaces.
@@ -60,9 +60,9 @@ else:
         "api": ("create_blueprint", "exempt_from_csrf"),
         "auth": ("Caller", "identify_user"),
         "cli": ("load_stock",),
-        "host": ("set_stores", "status_created", "status_deleted", "status_updated"),
         "models": ("Base", "Status"),
         "reading": ("get_status_or_404", "list_statuses"),
+        "writing": ("set_stores", "status_created", "status_deleted", "status_updated"),
     }
 
     def __getattr__(name: str) -> Any:

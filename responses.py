@@ -2,18 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, wraps
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, current_app, request
-from flask.typing import RouteCallable
 from marshmallow import ValidationError
 from marshmallow.exceptions import SCHEMA
 from werkzeug.exceptions import BadRequest, HTTPException
 
-# What views take of an address. A host's prefix may have variables of its own.
-IDS = ("status_id", "store_id")
 # A query may be long, and nginx takes no more than 4 KB of headers from a server.
 MAX_LINK = 2000
 
@@ -23,33 +19,15 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 class Resource(Blueprint):
     """A blueprint whose addresses may end in a slash.
 
-    The fallback responds to OPTIONS, since it knows all methods of an address.
+    Its views take any variables, since a host's prefix may have some. The fallback
+    responds to OPTIONS, since it knows all methods of an address.
     """
 
     list_form = "array"
 
-    def add_url_rule(
-        self,
-        rule: str,
-        endpoint: str | None = None,
-        view_func: RouteCallable | None = None,
-        provide_automatic_options: bool | None = None,
-        **options: Any,
-    ) -> None:
-        view = view_func and with_ids(view_func)
-        options["strict_slashes"] = False
-        super().add_url_rule(rule, endpoint, view, False, **options)
-
-
-@cache  # Flask wants one function an endpoint, which may have several rules
-def with_ids(view: RouteCallable) -> RouteCallable:
-    """Return *view*, called with the variables of the API's own addresses alone."""
-
-    @wraps(view)
-    def view_with_ids(**variables: str) -> Any:
-        return view(**{name: variables[name] for name in IDS if name in variables})
-
-    return view_with_ids
+    def add_url_rule(self, rule: str, *args: Any, **options: Any) -> None:
+        options |= {"strict_slashes": False, "provide_automatic_options": False}
+        super().add_url_rule(rule, *args, **options)
 
 
 def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Response:

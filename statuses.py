@@ -2,7 +2,7 @@
 
 from flask import Response, request
 
-from . import bodies, config, host, reading, schemas, writing
+from . import bodies, config, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
 from .models import Status
@@ -18,7 +18,7 @@ changes_schema = schemas.StatusChangesSchema(partial=True)
 
 @bp.get("/statuses")
 @cached
-def index() -> Response:
+def index(**_: str) -> Response:
     """List the statuses of a type."""
     query = statuses_query.load(request.args)
     found = reading.list_statuses(query["type"], query["lang_code"], caller().store_id)
@@ -27,7 +27,7 @@ def index() -> Response:
 
 @bp.get("/statuses/<status_id>")
 @cached
-def show(status_id: str) -> Response:
+def show(status_id: str, **_: str) -> Response:
     """Read one status."""
     query = status_query.load(request.args)
     return as_json(
@@ -36,18 +36,16 @@ def show(status_id: str) -> Response:
 
 
 @bp.post("/statuses")
-def create() -> Response:
+def create(**_: str) -> Response:
     """Create a status, its texts the same in every language."""
     body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with writing.transaction():
+    with writing.transaction() as after_commit:
         body.check()
         check_preconditions(index)
         fields = new_status_schema.load(body.decode())
         status = writing.create_status(fields, config.languages())
         status_id = str(status.status_id)
-        send = host.prepare(host.status_created, status)
-    writing.log_write(status_id, writing.names(fields))
-    send()
+        after_commit.append(writing.created(status, fields))
     # The documentation's key, and the one that deployed clients read.
     created = {"statuses_id": status_id, "status_id": status_id}
     location = f"{address().rstrip('/')}/{status_id}"
@@ -55,32 +53,27 @@ def create() -> Response:
 
 
 @bp.put("/statuses/<status_id>")
-def update(status_id: str) -> Response:
+def update(status_id: str, **_: str) -> Response:
     """Change the fields in the body, and only those."""
     body = bodies.read(request)
-    with writing.transaction():
+    with writing.transaction() as after_commit:
         status = reading.get_or_404(Status, status_id)
         body.check()
         check_preconditions(show, status_id=status_id)
         changes = changes_schema.load(body.decode())
         changes = write_query.load(request.args) | changes
         writing.change_status(status, changes)
-        send = host.prepare(host.status_updated, status, changes["lang_code"])
-    writing.log_write(status_id, writing.names(changes))
-    send()
+        after_commit.append(writing.updated(status, changes))
     return as_json({"status_id": status_id})
 
 
 @bp.delete("/statuses/<status_id>")
-def delete(status_id: str) -> Response:
+def delete(status_id: str, **_: str) -> Response:
     """Delete a status and its texts everywhere, unless it is built in or in use."""
-    with writing.transaction():
+    with writing.transaction() as after_commit:
         status = reading.get_or_404(Status, status_id)
         check_preconditions(show, status_id=status_id)
-        writing.check_not_default(status)
-        host.check_unused(status)
-        send = host.prepare(host.status_deleted, status)
-        deleted = writing.delete_status(status)
-    writing.log_write(status_id, deleted)
-    send()
+        writing.check_deletable(status)
+        after_commit.append(writing.deleted(status))
+        writing.delete_status(status)
     return no_content()

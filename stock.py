@@ -14,14 +14,14 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from . import bodies, config, host, models, reading, schemas, writing
+from . import bodies, config, models, reading, schemas, writing
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
 Place = tuple[Any, ...]
 Flat = dict[Place, Any]
 Change = tuple[Flat, Flat]  # a status before and after, empty if there is none
-Signal = tuple[Any, ...]  # what host.prepare takes
+Signal = tuple[Any, ...]  # what writing.prepare takes
 AnySession = Session | scoped_session[Any]
 
 STATUS_ID = ("status_id",)
@@ -337,8 +337,7 @@ def reason_to_keep(session: AnySession, old: Flat) -> str | None:
     status = session.get_one(Status, old[STATUS_ID])
     attempt = session.begin_nested()
     try:
-        writing.check_not_default(status)
-        host.check_unused(status)
+        writing.check_deletable(status)
         writing.delete_status(status)
     except HTTPException as error:
         return error.description
@@ -356,11 +355,11 @@ def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Signal]]:
             status = write(session, old, new)
             # Between the name of a table and that of a text: the store, the language.
             views = {place[1:-1]: None for place in differences(old, new)} or [()]
-            updated = [(host.status_updated, status, *view[::-1]) for view in views]
-            yield updated if old else [(host.status_created, status)]
+            updated = [(writing.status_updated, status, *view[::-1]) for view in views]
+            yield updated if old else [(writing.status_created, status)]
         else:
             status = session.get_one(Status, old[STATUS_ID])
-            yield [(host.status_deleted, status)]
+            yield [(writing.status_deleted, status)]
             writing.delete_status(status)
     for row in plan.users:
         user = User(**{name: row[name] for name in row if name != "keys"})
@@ -425,7 +424,7 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
     with Session(connection) as session:
         if session.get(models.CatalogueLock, 1):
             return False
-        session.add(models.CatalogueLock(token=models.new_token()))
+        session.add(models.CatalogueLock())
         is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
             list(carry_out(session, make_plan(session, file or stock_data())))

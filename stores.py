@@ -2,7 +2,7 @@
 
 from flask import Response, request
 
-from . import bodies, host, reading, schemas, writing
+from . import bodies, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
 from .models import Status, Store
@@ -18,7 +18,7 @@ store_texts_schema = schemas.StoreTextsSchema()
 
 @bp.get("/stores")
 @cached
-def index() -> Response:
+def index(**_: str) -> Response:
     """List the storefronts that the caller has access to."""
     found = reading.list_stores(caller().store_id)
     return as_list("stores", found, page_query.load(request.args))
@@ -26,14 +26,14 @@ def index() -> Response:
 
 @bp.get("/stores/<store_id>")
 @cached
-def show(store_id: str) -> Response:
+def show(store_id: str, **_: str) -> Response:
     """Read one storefront."""
     return as_json(reading.get_store_or_404(store_id))
 
 
 @bp.get("/stores/<store_id>/statuses")
 @cached
-def statuses(store_id: str) -> Response:
+def statuses(store_id: str, **_: str) -> Response:
     """List the statuses of a type as a storefront sees them."""
     reading.get_store_or_404(store_id)
     query = statuses_query.load(request.args)
@@ -43,7 +43,7 @@ def statuses(store_id: str) -> Response:
 
 @bp.get("/stores/<store_id>/statuses/<status_id>")
 @cached
-def show_status(store_id: str, status_id: str) -> Response:
+def show_status(store_id: str, status_id: str, **_: str) -> Response:
     """Read one status as a storefront sees it."""
     reading.get_store_or_404(store_id)
     query = status_query.load(request.args)
@@ -53,13 +53,13 @@ def show_status(store_id: str, status_id: str) -> Response:
 
 
 @bp.put("/stores/<store_id>/statuses/<status_id>")
-def update_status(store_id: str, status_id: str) -> Response:
+def update_status(store_id: str, status_id: str, **_: str) -> Response:
     """Set a status's e-mail texts in one storefront; null takes the common one again.
 
     They change in one language. Other fields are set without a store.
     """
     body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with writing.transaction():
+    with writing.transaction() as after_commit:
         store = reading.get_or_404(Store, store_id)
         status = reading.get_or_404(Status, status_id)
         body.check()
@@ -67,9 +67,5 @@ def update_status(store_id: str, status_id: str) -> Response:
         texts = store_texts_schema.load(body.decode())
         texts = write_query.load(request.args) | texts
         writing.set_store_texts(status, store, texts)
-        send = host.prepare(
-            host.status_updated, status, texts["lang_code"], store.store_id
-        )
-    writing.log_write(status_id, writing.names(texts))
-    send()
+        after_commit.append(writing.updated(status, texts, store.store_id))
     return as_json({"status_id": status_id})

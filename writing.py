@@ -1,56 +1,70 @@
-"""Writing: the one lock, and what changes under it."""
+"""Writing: the one lock, what changes under it, and the signals of that."""
 
 import logging
 import string
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from flask import current_app, request
+from blinker import Namespace, Signal
+from flask import Flask, current_app, request
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
+from . import models, reading
+from .auth import caller
 from .models import (
-    RENEWED_IN,
     TEXTS,
     CatalogueLock,
+    Key,
     Status,
     StatusText,
     Store,
     StoreText,
+    User,
     db,
-    innermost_transaction,
-    is_conflict,
-    not_initialised,
-    renew_token,
 )
 from .responses import address
+
+Receiver = Callable[..., Any]
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
 LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
 
+signals = Namespace()
+
+# Sent with the application, after the commit: status (an OrderStatus), caller, and
+# store_id, the storefront whose texts were set, or None.
+status_created = signals.signal("status-created")
+status_updated = signals.signal("status-updated")
+status_deleted = signals.signal("status-deleted")
+
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
+def transaction() -> Iterator[list[Callable[[], None]]]:
     """Hold the catalogue's one lock, and commit at the end or roll back.
 
-    Whatever is read inside is the newest there is, and stays so until the commit.
+    Whatever is read inside is the newest there is, and stays so until the commit. What
+    is put into the list is called after the commit.
 
     :raise 503: the database was never set up
     """
+    after_commit: list[Callable[[], None]] = []
     try:
         wait_for_lock()
-        yield
+        yield after_commit
         db.session.commit()
     except BaseException:
         db.session.rollback()
         raise
+    for call in after_commit:
+        call()
 
 
 def wait_for_lock() -> None:
@@ -65,7 +79,7 @@ def wait_for_lock() -> None:
         try:
             return lock_catalogue()
         except OperationalError as error:
-            if must_stay or not is_conflict(error) or time.monotonic() > end:
+            if must_stay or not models.is_conflict(error) or time.monotonic() > end:
                 raise
             db.session.rollback()
 
@@ -89,9 +103,8 @@ def has_work_of_host() -> bool:
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
     session = session_of_host()
-    if renew_token(connection_of(session)) == 0:
-        raise not_initialised()
-    session.info[RENEWED_IN] = innermost_transaction(session)
+    if not models.renew_token(session, connection_of(session)):
+        raise models.not_initialised()
 
 
 def session_of_host() -> Session:
@@ -182,23 +195,32 @@ def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, st
     return merged
 
 
-def check_not_default(status: Status) -> None:
-    """Refuse to delete what is built in.
+def check_deletable(status: Status) -> None:
+    """Refuse to delete what is built in, and what orders of the host's have.
 
-    :raise 400: it is
+    :raise 400: it is, or some have
+    :raise 503: the host cannot tell
     """
     if status.is_default == "Y":
         raise BadRequest("A default status cannot be deleted; set is_default to N.")
+    count_orders = current_app.config["ORDER_STATUSES_IN_USE"]
+    if count_orders is None:
+        return
+    try:
+        count = int(current_app.ensure_sync(count_orders)(reading.snapshot(status)))
+    except Exception as error:
+        logger.exception("ORDER_STATUSES_IN_USE failed: nothing is deleted.")
+        unknown = "The shop cannot tell whether orders use this status; try again."
+        raise ServiceUnavailable(unknown, retry_after=5) from error
+    if count:
+        raise BadRequest(f"Orders use this status: {count}. Give them another first.")
 
 
-def delete_status(status: Status) -> dict[str, Any]:
-    """Remove *status* and its texts everywhere; return what is worth a line of the log.
+def delete_status(status: Status) -> None:
+    """Remove *status*, and its texts everywhere.
 
     :raise 400: a table of the shop's refers to it
     """
-    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
-    descriptions = {row.lang_code: row.description for row in rows}
-    deleted = {"type": status.type, "status": status.status, **descriptions}
     # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
@@ -208,16 +230,103 @@ def delete_status(status: Status) -> dict[str, Any]:
         db.session.flush()
     except IntegrityError as error:
         raise BadRequest("The shop still uses this status.") from error
-    return deleted
 
 
-def log_write(status_id: str, what: object) -> None:
+def set_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> None:
+    """Make the storefronts those of *names*, by id, in the host's own transaction.
+
+    New ones are added and others renamed. Those that are not among *names* are removed,
+    and with them their texts and the API users bound to them.
+
+    :raise ValueError: an id or a name that no storefront can have; or no *names*,
+        unless *allow_empty* says that all storefronts are to be removed
+    """
+    if not (names or allow_empty):
+        raise ValueError("This would remove all storefronts: set allow_empty=True.")
+    stores = [Store(store_id=store_id, name=name) for store_id, name in names.items()]
+    lock_catalogue()
+    remove_stores_but(list(names))
+    for store in stores:
+        db.session.merge(store)
+
+
+def remove_stores_but(kept: Sequence[int]) -> None:
+    """Remove all storefronts but those *kept*, and what belongs to them."""
+    # By hand: a host's SQLite may not enforce foreign keys, and a key without its user
+    # would open the next user's account.
+    # IS NOT NULL, since NULL is not in an empty list, and stands for all storefronts.
+    bound = User.store_id.is_not(None) & User.store_id.not_in(kept)
+    users = select(User.user_id).where(bound)
+    db.session.execute(delete(Key).where(Key.user_id.in_(users)))
+    db.session.execute(delete(User).where(bound))
+    for model in (StoreText, Store):
+        db.session.execute(delete(model).where(model.store_id.not_in(kept)))
+
+
+def created(status: Status, fields: Mapping[str, Any]) -> Callable[[], None]:
+    return prepare(status_created, status, what=names(fields))
+
+
+def updated(
+    status: Status, fields: Mapping[str, Any], store_id: int | None = None
+) -> Callable[[], None]:
+    what = names(fields)
+    return prepare(status_updated, status, fields["lang_code"], store_id, what)
+
+
+def deleted(status: Status) -> Callable[[], None]:
+    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
+    descriptions = {row.lang_code: row.description for row in rows}
+    what = {"type": status.type, "status": status.status, **descriptions}
+    return prepare(status_deleted, status, what=what)
+
+
+def prepare(
+    signal: Signal,
+    status: Status,
+    lang_code: str | None = None,
+    store_id: int | None = None,
+    what: object = None,
+) -> Callable[[], None]:
+    """Return a function that logs *what* and sends *signal*, for after the commit.
+
+    Receivers get *status* as it is now, in a language and as a store.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    receivers = list(signal.receivers_for(app))
+    status_id, values = status.status_id, {}
+    if receivers:  # else nothing is read
+        seen = reading.snapshot(status, lang_code, store_id)
+        values = {"status": seen, "caller": caller(), "store_id": store_id}
+
+    def log_and_send() -> None:
+        if what:
+            log_write(status_id, what)
+        send(app, receivers, values)
+
+    return log_and_send
+
+
+def log_write(status_id: int, what: object) -> None:
     """Log who did *what* to a status, once it is committed, in one line."""
     environ = request.environ
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
     method = request.method
     # repr() leaves no line break of a name or a text as it is.
     logger.info("%r %s %s %s %s %r", who, key, method, address(), status_id, what)
+
+
+def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:
+    """Call the *receivers*; one that raises is logged and stops no other.
+
+    The write is committed: an error now would make clients repeat it.
+    """
+    for receiver in receivers:
+        try:
+            app.ensure_sync(receiver)(app, **values)
+        except Exception:
+            logger.exception("A receiver of a signal failed: %r", receiver)
+            db.session.rollback()
 
 
 def names(fields: Mapping[str, Any]) -> list[str]:

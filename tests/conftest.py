@@ -25,7 +25,6 @@ from sqlalchemy import (
     insert,
     select,
     text,
-    update,
 )
 
 from order_statuses import cli
@@ -33,14 +32,13 @@ from order_statuses.app import create_app
 from order_statuses.auth import key_hash
 from order_statuses.models import (
     READER,
+    RENEW,
     Base,
-    CatalogueLock,
     Key,
     Status,
     Store,
     User,
     db,
-    new_token,
 )
 
 from .contract import CheckedClient
@@ -223,7 +221,7 @@ def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:
             connection.execute(delete(table))
         for table in filter(rows.get, rows):
             connection.execute(insert(table), rows[table])
-        connection.execute(update(CatalogueLock).values(token=new_token()))
+        connection.execute(RENEW)
         restart_numbers(connection)
 
 

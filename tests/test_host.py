@@ -41,16 +41,16 @@ from sqlalchemy import (
     inspect,
     select,
     text,
-    update,
 )
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
 
-from order_statuses import auth, cli, config, host, reading
+from order_statuses import auth, cli, config, reading, writing
 from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
+    RENEW,
     Base,
     CatalogueLock,
     Key,
@@ -59,8 +59,6 @@ from order_statuses.models import (
     Store,
     StoreText,
     User,
-    new_token,
-    renew_token,
 )
 
 from .conftest import ADMINISTRATOR, KEY, basic
@@ -682,7 +680,7 @@ def receiving(signal: Signal, shop: Flask) -> Iterator[list[Values]]:
 
 
 def test_signal_is_sent_for_a_created_status(shop: Flask, visitor: FlaskClient) -> None:
-    with receiving(host.status_created, shop) as received:
+    with receiving(writing.status_created, shop) as received:
         visitor.post(STATUSES, json={"description": "Packed"})
 
     (values,) = received
@@ -694,7 +692,7 @@ def test_signal_is_sent_for_a_created_status(shop: Flask, visitor: FlaskClient) 
 def test_signal_of_an_update_has_its_language(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    with receiving(host.status_updated, shop) as received:
+    with receiving(writing.status_updated, shop) as received:
         visitor.put(f"{STATUSES}/2?lang_code=ru", json={"description": "Собран"})
 
     (values,) = received
@@ -708,7 +706,7 @@ def test_signal_of_an_update_has_its_language(
 def test_signal_of_store_texts_has_those_of_the_store(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    with receiving(host.status_updated, shop) as received:
+    with receiving(writing.status_updated, shop) as received:
         visitor.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "is ready"})
 
     (values,) = received
@@ -719,7 +717,7 @@ def test_signal_of_store_texts_has_those_of_the_store(
 def test_signal_of_a_deletion_has_the_deleted_status(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    with receiving(host.status_deleted, shop) as received:
+    with receiving(writing.status_deleted, shop) as received:
         visitor.delete(f"{STATUSES}/3")
 
     (values,) = received
@@ -738,11 +736,9 @@ def test_signal_is_sent_after_the_commit(shop: Flask, visitor: FlaskClient) -> N
         with db.engine.begin() as connection:
             written = Status.status_id == int(status.status_id)
             seen.extend(connection.scalars(select(Status.status).where(written)))
-            connection.execute(
-                update(CatalogueLock).values(token=new_token())
-            )  # no lock
+            connection.execute(RENEW)  # no lock
 
-    with host.status_created.connected_to(read_in_another_transaction, shop):
+    with writing.status_created.connected_to(read_in_another_transaction, shop):
         visitor.post(STATUSES, json={"description": "Packed"})
 
     assert seen == ["A"]
@@ -753,9 +749,9 @@ def test_no_signal_is_sent_for_what_was_refused(
     shop: Flask, visitor: FlaskClient
 ) -> None:
     set_veto(shop, lambda status: 1)
-    with receiving(host.status_updated, shop) as updates:
+    with receiving(writing.status_updated, shop) as updates:
         visitor.put(f"{STATUSES}/2", json={"description": ""})
-    with receiving(host.status_deleted, shop) as deletions:
+    with receiving(writing.status_deleted, shop) as deletions:
         visitor.delete(f"{STATUSES}/3")
 
     assert updates == deletions == []
@@ -767,7 +763,7 @@ def test_no_signal_is_sent_for_what_was_rolled_back(
     def fail(session: Any) -> None:
         raise OperationalError("COMMIT", {}, Exception("the database went away"))
 
-    with receiving(host.status_created, shop) as received, shop.app_context():
+    with receiving(writing.status_created, shop) as received, shop.app_context():
         event.listen(db.session, "before_commit", fail)
         response = visitor.post(STATUSES, json={"description": "Packed"})
         event.remove(db.session, "before_commit", fail)
@@ -784,8 +780,8 @@ def test_receiver_that_fails_is_logged_and_stops_no_other(
 
     shop.after_request(commit)
     with (
-        host.status_created.connected_to(fail, shop),
-        receiving(host.status_created, shop) as received,
+        writing.status_created.connected_to(fail, shop),
+        receiving(writing.status_created, shop) as received,
     ):
         created = visitor.post(STATUSES, json={"description": "Packed"})
 
@@ -864,7 +860,7 @@ def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
 
 def test_stores_are_those_of_the_shop(shop: Flask, visitor: FlaskClient) -> None:
     with shop.app_context():
-        host.set_stores({2: "Outlet", 3: "Wholesale"})
+        writing.set_stores({2: "Outlet", 3: "Wholesale"})
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores").json == [
@@ -878,7 +874,7 @@ def test_removed_store_takes_what_is_its_own(shop: Flask, visitor: FlaskClient) 
         address = f"/api/2.0/stores/{store_id}/statuses/2"
         visitor.put(address, json={"email_subj": "of a store"})
     with shop.app_context():
-        host.set_stores({2: "Second store"})
+        writing.set_stores({2: "Second store"})
         db.session.commit()
 
         assert list(db.session.scalars(select(StoreText.store_id))) == [2]
@@ -888,7 +884,7 @@ def test_removed_store_takes_what_is_its_own(shop: Flask, visitor: FlaskClient) 
 
 def test_shop_without_stores_keeps_its_administrators(shop: Flask) -> None:
     with shop.app_context():
-        host.set_stores({}, allow_empty=True)
+        writing.set_stores({}, allow_empty=True)
         db.session.commit()
 
         assert list(db.session.scalars(select(Store))) == []
@@ -915,7 +911,7 @@ def test_stores_that_cannot_be_change_nothing(
 ) -> None:
     with shop.app_context():
         with pytest.raises(ValueError, match=r"storefront"):
-            host.set_stores({2: "Renamed", **names} if names else names)
+            writing.set_stores({2: "Renamed", **names} if names else names)
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores").json == [
@@ -926,7 +922,7 @@ def test_stores_that_cannot_be_change_nothing(
 
 def test_names_of_stores_are_trimmed(shop: Flask, visitor: FlaskClient) -> None:
     with shop.app_context():
-        host.set_stores({7: " Outlet "})
+        writing.set_stores({7: " Outlet "})
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores/7").get_json()["company"] == "Outlet"
@@ -967,7 +963,7 @@ def test_stores_are_set_in_the_transaction_of_the_shop(
     shop: Flask, visitor: FlaskClient
 ) -> None:
     with shop.app_context():
-        host.set_stores({7: "Seventh"})
+        writing.set_stores({7: "Seventh"})
         db.session.rollback()
 
     assert len(visitor.get("/api/2.0/stores").get_json()) == 2
@@ -1036,7 +1032,7 @@ def test_write_does_not_start_again_at_the_cost_of_another_database(
         )
         lite.session.scalar(select(CatalogueLock.token))
         with lite.engine.begin() as another_writer:
-            renew_token(another_writer)
+            another_writer.execute(RENEW)
 
     with shop.app_context():
         log.create(lite.engines["log"])
@@ -1058,7 +1054,7 @@ def test_write_that_a_migration_of_the_shop_stops_starts_again(
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with ThreadPoolExecutor() as threads, shop.app_context():
         with db.engine.begin() as migration:
-            renew_token(migration)
+            migration.execute(RENEW)
             change = {"description": "x"}
             written = threads.submit(visitor.put, f"{STATUSES}/2", json=change)
             while not migration.scalar(waiting):

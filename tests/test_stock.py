@@ -19,7 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
 
-from order_statuses import host
+from order_statuses import writing
 from order_statuses.config import database_url
 from order_statuses.models import TOKEN, Status, StatusText, StoreText, db
 from order_statuses.writing import LETTERS
@@ -376,7 +376,7 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
         who = (values["caller"].name, values["store_id"])
         sent.append((status.status, status.lang_code, status.description, *who))
 
-    signals = (host.status_created, host.status_updated, host.status_deleted)
+    signals = (writing.status_created, writing.status_updated, writing.status_deleted)
     for signal in signals:
         signal.connect(receive, app)
     apply(app, catalogue, "--prune", "--dry-run")
