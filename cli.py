@@ -1,7 +1,6 @@
 """The commands: flask order-statuses ..."""
 
 import json
-import os
 import re
 import secrets
 import sys
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = str(Path(__file__).parent / "migrations")
-OF_ALEMBIC = "alembic_version"
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
 STORE_ID = click.IntRange(1, models.MAX_ID)
@@ -54,8 +52,30 @@ def print_version(context: click.Context, _: click.Parameter, is_asked: bool) ->
         context.exit()
 
 
+class Commands(AppGroup):
+    """Commands that print failures of the database in words, for an operator."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (BadRequest, ServiceUnavailable, SQLAlchemyError) as error:
+            raise click.ClickException(in_words(error)) from error
+
+
+def in_words(error: BadRequest | ServiceUnavailable | SQLAlchemyError) -> str:
+    if isinstance(error, ServiceUnavailable):
+        return NOT_SET_UP
+    if isinstance(error, BadRequest):
+        reason = error.description
+    else:
+        reason = (
+            NOT_SET_UP if models.is_table_missing(error) else models.reason_of(error)
+        )
+    return f"Nothing was changed. {reason}"
+
+
 # Not click's own version_option, which reads the environment at import.
-@click.group("order-statuses", cls=AppGroup)
+@click.group("order-statuses", cls=Commands)
 @click.option(
     "--version",
     is_flag=True,
@@ -74,10 +94,8 @@ def init(file: IO[bytes] | None) -> None:
     """Create or upgrade the tables; load FILE, or the stock data, into empty ones."""
     if READER not in current_app.extensions:
         raise click.ClickException("init is for the service alone: use load-stock.")
-    with click_errors():
-        is_new = initialise(stock.parse(file.read()) if file else None)
-        problem = find_problem(db.session.connection())
-    if problem:
+    is_new = initialise(stock.parse(file.read()) if file else None)
+    if problem := find_problem(db.session.connection()):
         raise click.ClickException(problem)
     if file and not is_new:
         click.echo("It is not empty: apply changes what it has.", err=True)
@@ -89,15 +107,15 @@ def init(file: IO[bytes] | None) -> None:
 @click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
 def load(create_tables: bool, force: bool) -> None:
     """Load the stock data into empty tables that a shop made with its own Alembic."""
-    with click_errors():
-        if create_tables and not force and inspect(db.engine).has_table(OF_ALEMBIC):
-            raise click.ClickException(
-                f"This database has an {OF_ALEMBIC}: create the tables by your own "
-                "migrations, then load the stock without --create-tables. Alembic "
-                "would not notice tables that are there already, and production would "
-                "have none. --force creates them nevertheless."
-            )
-        load_stock(create_tables)
+    beside_alembic = inspect(db.engine).has_table("alembic_version")
+    if create_tables and beside_alembic and not force:
+        raise click.ClickException(
+            "This database has an alembic_version: create the tables by your own "
+            "migrations, then load the stock without --create-tables. Alembic would "
+            "not notice tables that are there already, and production would have "
+            "none. --force creates them nevertheless."
+        )
+    load_stock(create_tables)
     click.echo("The stock data is loaded.", err=True)
 
 
@@ -107,7 +125,6 @@ def load_stock(create_tables: bool = False) -> None:
     *create_tables* creates missing tables first: for tests, and without migrations.
     """
     with db.engine.connect() as connection, exclusive(connection):
-        check_encoding(connection)
         if create_tables:
             models.Base.metadata.create_all(connection)
         check_tables(connection)
@@ -125,7 +142,7 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
     if named > 1 or (replace and not named):
         raise click.UsageError("Name the access: --store ID or --all-stores.")
     key = secrets.token_urlsafe(24)
-    with write_command():
+    with writing.transaction():
         user = find_user(email) or User(email=parse_email(email), store_id=store)
         if store is not None:
             get_store(store)
@@ -150,13 +167,10 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def users(as_json: bool) -> None:
     """List the API users, and the id and day of each of their keys."""
-    with click_errors():
-        found = stock.read_users(db.session)
+    found = stock.read_users(db.session)
     for user in found:
-        user["keys"] = [
-            {"key_id": key_id(stored), "created_on": day}
-            for stored, day in sorted(user["keys"].items(), key=lambda k: str(k[1]))
-        ]
+        keys = sorted(user["keys"].items(), key=lambda key: str(key[1]))
+        user["keys"] = [{"key_id": key_id(key), "created_on": day} for key, day in keys]
     if as_json:
         click.echo(json.dumps(found, default=str))
         return
@@ -170,7 +184,7 @@ def users(as_json: bool) -> None:
 @click.argument("name", metavar="KEY_ID")
 def revoke_key(name: str) -> None:
     """Forget one API key; users lists their ids."""
-    with write_command():
+    with writing.transaction():
         keys = db.session.scalars(select(Key))
         found = [key for key in keys if key_id(key.key_hash) == name]
         if len(found) != 1:
@@ -182,7 +196,7 @@ def revoke_key(name: str) -> None:
 @click.argument("email")
 def deactivate_user(email: str) -> None:
     """Deactivate an API user and forget all keys; add-user activates it again."""
-    with write_command():
+    with writing.transaction():
         user = find_user(email)
         if user is None:
             raise click.ClickException(f"There is no API user {email}.")
@@ -199,7 +213,7 @@ def add_store(store_id: int, name: str) -> None:
         store = Store(store_id=store_id, name=name)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    with write_command():
+    with writing.transaction():
         old = db.session.get(Store, store_id)
         done = f"renamed; it was {old.name!r}" if old else "added"
         db.session.merge(store)
@@ -210,7 +224,7 @@ def add_store(store_id: int, name: str) -> None:
 @click.argument("store_id", metavar="ID", type=STORE_ID)
 def remove_store(store_id: int) -> None:
     """Remove a storefront, its texts, the users bound to it and their keys."""
-    with write_command():
+    with writing.transaction():
         name = get_store(store_id).name
         texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
         bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
@@ -227,19 +241,15 @@ def export(file: str, users: bool) -> None:
     """Write the catalogue to FILE, or to standard output."""
     if users and file == "-":
         raise click.UsageError("--users needs the name of a new FILE.")
-    with click_errors():
-        content = stock.export(db.session, users)
-        others = stock.left_out(db.session)
+    content = stock.export(db.session, users)
     try:
-        with (
-            open(file, "xb", opener=lambda path, how: os.open(path, how, 0o600))
-            if users
-            else click.open_file(file, "wb", atomic=True) as opened
-        ):
+        if users:
+            Path(file).touch(0o600, exist_ok=False)  # as which it is then replaced
+        with click.open_file(file, "wb", atomic=True) as opened:
             opened.write(content)
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    if others:
+    if others := stock.left_out(db.session):
         click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)
 
 
@@ -251,21 +261,19 @@ def export(file: str, users: bool) -> None:
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the catalogue that of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
-    with click_errors():
-        content = stock.parse(file.read())
-        with writing.transaction() as after_commit:
-            plan = stock.make_plan(db.session, content, prune, users)
-            click.echo("\n".join(plan.lines))
-            if dry_run or not plan:
-                raise click.exceptions.Exit(4 if plan else 0)  # the token stays
-            with click.progressbar(
-                stock.carry_out(db.session, plan),
-                length=len(plan.changes),
-                file=sys.stderr,
-                hidden=not sys.stderr.isatty(),
-            ) as bar:
-                for change in bar:
-                    after_commit += [writing.prepare(*seen) for seen in change]
+    content = stock.parse(file.read())
+    with writing.transaction() as after_commit:
+        plan = stock.make_plan(db.session, content, prune, users)
+        click.echo("\n".join(plan.lines))
+        if dry_run or not plan:
+            raise click.exceptions.Exit(4 if plan else 0)  # the token stays
+        after_commit += plan.deleted
+        stock.add_stores_and_users(db.session, plan)
+        with click.progressbar(
+            plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as changes:
+            for old, new in changes:
+                after_commit += stock.carry_out(db.session, old, new)
 
 
 @commands.command("openapi")
@@ -278,30 +286,6 @@ def document() -> None:
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(described, ensure_ascii=False, indent=2))
-
-
-@contextmanager
-def write_command() -> Iterator[None]:
-    """Write to the catalogue, with failures in words for an operator."""
-    with click_errors(), writing.transaction():
-        yield
-
-
-@contextmanager
-def click_errors() -> Iterator[None]:
-    """Print failures of the database in words, for an operator."""
-    try:
-        yield
-    except BadRequest as error:
-        raise click.ClickException(
-            f"Nothing was changed. {error.description}"
-        ) from error
-    except ServiceUnavailable as error:
-        raise click.ClickException(NOT_SET_UP) from error
-    except SQLAlchemyError as error:
-        missing = models.is_table_missing(error)
-        reason = NOT_SET_UP if missing else models.reason_of(error)
-        raise click.ClickException(f"Nothing was changed. {reason}") from error
 
 
 def find_user(email: str) -> User | None:
@@ -328,7 +312,6 @@ def access(store_id: int | None) -> str:
 def initialise(file: dict[str, Any] | None = None) -> bool:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
     with migrating() as connection:
-        check_encoding(connection)
         upgrade(connection)
         return stock.fill(connection, file)
 
@@ -366,17 +349,6 @@ def exclusive(connection: Connection) -> Iterator[None]:
     connection.commit()
 
 
-def check_encoding(connection: Connection) -> None:
-    """Refuse a PostgreSQL database that cannot hold all of Unicode."""
-    if connection.dialect.name == "postgresql":
-        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
-        if encoding != "UTF8":
-            raise click.ClickException(
-                f"The database's encoding is {encoding}, which cannot hold every text. "
-                "Create the database with ENCODING 'UTF8'."
-            )
-
-
 def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest migration, unless a newer program made them.
 
@@ -388,9 +360,8 @@ def upgrade(connection: Connection) -> None:
     if found not in {None, *versions()}:
         return
     is_new = len(missing) == len(models.Base.metadata.tables)
-    if found is None and not is_new:
-        command.stamp(alembic_config(connection), "head")
-    command.upgrade(alembic_config(connection), "head")
+    migrate = command.upgrade if found or is_new else command.stamp
+    migrate(alembic_config(connection), "head")
     models.Base.metadata.create_all(connection)
     check_tables(connection)
     if missing and not is_new:
@@ -398,12 +369,20 @@ def upgrade(connection: Connection) -> None:
 
 
 def missing_tables(connection: Connection) -> list[str]:
-    has_table = inspect(connection).has_table
-    return [name for name in sorted(models.Base.metadata.tables) if not has_table(name)]
+    return sorted(
+        {*models.Base.metadata.tables} - {*inspect(connection).get_table_names()}
+    )
 
 
 def check_tables(connection: Connection) -> None:
-    """Fail with the database's own words if it lacks a table or a column."""
+    """Refuse a database that cannot hold every text, or lacks a table or a column."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            raise click.ClickException(
+                f"The database's encoding is {encoding}, which cannot hold every text. "
+                "Create the database with ENCODING 'UTF8'."
+            )
     for table in models.Base.metadata.sorted_tables:
         connection.execute(select(table).where(false()))
 

@@ -1,16 +1,13 @@
-"""The catalogue as a file: the stock data, export and apply.
-
-A status is compared and written as a flat mapping: from each place in a file, such as
-``("texts", "ru", "description")``, to what stands there.
-"""
+"""The catalogue as a file: the stock data, export and apply."""
 
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow.validate import Length, OneOf, Range, Regexp
 from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
@@ -18,25 +15,15 @@ from . import bodies, config, models, reading, schemas, writing
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
-Place = tuple[Any, ...]
-Flat = dict[Place, Any]
-Change = tuple[Flat, Flat]  # a status before and after, empty if there is none
-Signal = tuple[Any, ...]  # what writing.prepare takes
+Place = tuple[Any, ...]  # such as ("texts", "ru", "description")
 AnySession = Session | scoped_session[Any]
 
-STATUS_ID = ("status_id",)
-# All that a status has in a file, but for texts in stores.
-EMPTY: Json = {name: {} for name in [*Status.__table__.columns.keys(), "texts"]}
-# The tables of texts, whose rows are a key and these texts.
-TABLES: dict[str, tuple[type[StatusText | StoreText], tuple[str, ...]]] = {
-    "texts": (StatusText, TEXTS),
-    "store_texts": (StoreText, TEXTS[1:]),
-}
-FAST = {"dml_strategy": "raw"}  # plain rows instead of objects
+# What a status has at least.
+EMPTY: Json = {"is_default": "N", "params": {}, "texts": {}, "store_texts": {}}
 # HTTP Basic separates the name from the key by a colon.
 EMAIL_ADDRESS = r"(?!.{256})[^\s:@]+@[^\s:@]+\Z"
-STORE_ID = validate.Range(1, models.MAX_ID)
-NEW_ID = validate.Range(1, 10**18)  # far below the largest: more ids follow
+STORE_ID = Range(1, models.MAX_ID)
+NEW_ID = Range(1, 10**18)  # far below the largest: more ids follow
 DISTINCT = [  # what no two rows of a list have in common
     ("stores", "store_id"),
     ("statuses", "type", "status"),
@@ -59,32 +46,28 @@ class StatusSchema(schemas.NewStatusSchema):
         exclude = (*TEXTS, "lang_code")
 
     status_id = fields.Integer(strict=True, validate=NEW_ID)
-    status = fields.String(required=True, validate=validate.OneOf([*writing.LETTERS]))
+    status = fields.String(required=True, validate=OneOf([*writing.LETTERS]))
     type = fields.String(required=True, validate=schemas.known_type)
     texts = by_language(TEXTS)
     store_texts = fields.Dict(
-        fields.String(
-            validate=validate.Regexp(rf"{reading.ID.pattern}\Z"), post_load=int
-        ),
+        fields.String(validate=Regexp(rf"{reading.ID.pattern}\Z"), post_load=int),
         by_language(TEXTS[1:]),
     )
 
 
 class StoreSchema(Schema):
     store_id = fields.Integer(strict=True, required=True, validate=STORE_ID)
-    name = fields.String(
-        required=True, pre_load=schemas.trim, validate=validate.Length(1, 255)
-    )
+    name = fields.String(required=True, pre_load=schemas.trim, validate=Length(1, 255))
 
 
 class UserSchema(Schema):
     email = fields.String(
-        required=True, validate=validate.Regexp(EMAIL_ADDRESS), post_load=str.lower
+        required=True, validate=Regexp(EMAIL_ADDRESS), post_load=str.lower
     )
     store_id = fields.Integer(strict=True, load_default=None, validate=STORE_ID)
     is_active = fields.Boolean(required=True)
     keys = fields.Dict(
-        fields.String(validate=validate.Regexp(r"[0-9a-f]{64}\Z")),
+        fields.String(validate=Regexp(r"[0-9a-f]{64}\Z")),
         fields.Date(allow_none=True),
         required=True,
     )
@@ -98,21 +81,21 @@ class FileSchema(Schema):
     @validates_schema(skip_on_field_errors=False)
     def check_rows(self, file: Json, **_: Any) -> None:
         """Refuse what a file has twice, and storefronts that it lacks."""
-        wrong: Flat = {}
+        wrong = {}
         for name, *keys in DISTINCT:
             firsts: dict[Place, int] = {}
-            for n, own in enumerate(file.get(name, ())):
-                row = tuple(map(own.get, keys))
-                if None not in row and (first := firsts.setdefault(row, n)) < n:
+            for n, row in enumerate(file.get(name, ())):
+                own = tuple(map(row.get, keys))
+                if None not in own and (first := firsts.setdefault(own, n)) < n:
                     same = f"{name}[{first}] has the same {' and '.join(keys)}."
-                    wrong[name, n, keys[-1]] = [same]
+                    wrong[f"{name}[{n}].{keys[-1]}"] = [same]
         stores = {row.get("store_id") for row in file.get("stores", ())}
         for n, row in enumerate(file.get("statuses", ())):
             for store_id in row.get("store_texts", {}).keys() - stores:
-                place = ("statuses", n, "store_texts", str(store_id))
+                place = f"statuses[{n}].store_texts.{store_id}"
                 wrong[place] = ["No such store in stores."]
         if wrong:
-            raise ValidationError(nest(wrong))
+            raise ValidationError(wrong)
 
 
 def parse(content: bytes) -> Json:
@@ -128,55 +111,44 @@ def parse(content: bytes) -> Json:
         example = '{"description": "Packed"}'
         raise BadRequest(about.replace(example, "what export writes")) from error
     except ValidationError as error:
-        raise refusal(flatten(error.messages_dict)) from error
+        raise BadRequest("\n".join(in_words(error.messages_dict))) from error
     return file
 
 
-def refusal(problems: Flat) -> BadRequest:
-    """Return an error with each of the *problems*, and its place in the file.
+def in_words(errors: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield each of marshmallow's *errors*, after its place in the file.
 
-    >>> refusal({("statuses", 3, "texts", "ru"): ["Unknown."]}).description
-    'statuses[3].texts.ru: Unknown.'
+    >>> list(in_words({"statuses": {3: {"texts": {"ru": {"key": ["Unknown."]}}}}}))
+    ['statuses[3].texts.ru: Unknown.']
     """
-    lines = []
-    for place, messages in problems.items():
+    for place, _, messages in differences({}, errors):
         # marshmallow adds these.
         parts = [part for part in place if part not in {"key", "value", "_schema"}]
         shown = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts)
-        lines.append(f"{shown.removeprefix('.')}: {' '.join(messages)}")
-    return BadRequest("\n".join(lines))
+        yield f"{shown.removeprefix('.')}: {' '.join(messages)}"
 
 
-def flatten(nested: Mapping[Any, Any], *outer: Any) -> Flat:
-    """Return what is in nested mappings, each value by its place.
+def differences(
+    old: Mapping[Any, Any], new: Mapping[Any, Any], *outer: Any
+) -> Iterator[tuple[Place, Any, Any]]:
+    """Yield each place where two nested mappings differ, with what is there in both.
 
-    >>> flatten({"params": {"color": "#ffffff"}})
-    {('params', 'color'): '#ffffff'}
+    >>> list(differences({}, {"params": {"color": "#ffffff"}}))
+    [(('params', 'color'), None, '#ffffff')]
     """
-    flat: Flat = {}
-    for name, value in nested.items():
-        inner = isinstance(value, dict)
-        flat |= flatten(value, *outer, name) if inner else {(*outer, name): value}
-    return flat
-
-
-def nest(flat: Flat) -> Json:
-    """Do the reverse of *flatten*."""
-    nested: Json = {}
-    for (*outer, name), value in flat.items():
-        inner = nested
-        for part in outer:
-            inner = inner.setdefault(part, {})
-        inner[name] = value
-    return nested
+    for name in {**old, **new}:
+        was, will = old.get(name), new.get(name)
+        if isinstance(was, dict) or isinstance(will, dict):
+            yield from differences(was or {}, will or {}, *outer, name)
+        elif was != will:
+            yield (*outer, name), was, will
 
 
 def export(session: AnySession, users: bool) -> bytes:
     """Return the content of a file, the same for the same catalogue."""
     while True:
         token = session.scalar(models.TOKEN)
-        statuses = [EMPTY | nest(status) for status in read_statuses(session).values()]
-        file: Json = {"stores": read_stores(session), "statuses": statuses}
+        file = {"stores": read_stores(session), "statuses": read_statuses(session)}
         if users:
             file["users"] = read_users(session)
         if token == session.scalar(models.TOKEN):  # nobody wrote meanwhile
@@ -189,30 +161,34 @@ def read_stores(session: AnySession) -> list[Json]:
     return [dict(row) for row in session.execute(query).mappings()]
 
 
-def read_statuses(session: AnySession) -> dict[Place, Flat]:
+def read_statuses(session: AnySession) -> list[Json]:
     """Return the statuses of the configured types, in the configured languages.
 
     They are sorted here, since every database has an order of texts of its own.
     """
     of_type = Status.type.in_(config.types())
     rows = session.execute(sa.select(Status.__table__).where(of_type)).mappings()
-    found = {row["status_id"]: flatten(row) for row in rows}
-    for table, (model, names) in TABLES.items():
+    statuses: dict[int, Json] = {row["status_id"]: {**row, "texts": {}} for row in rows}
+    for model in (StatusText, StoreText):
         in_language = model.lang_code.in_(config.languages())
         query = sa.select(model.__table__).join(Status).where(of_type, in_language)
         for row in sorted(session.execute(query)):
-            status_id, *key = row[: -len(names)]
-            for name in names:
-                text = getattr(row, name)
-                # A status that was created meanwhile has texts already.
-                if text is not None and status_id in found:
-                    found[status_id][table, *key, name] = text
-    return dict(sorted((identity(status), status) for status in found.values()))
+            all_texts = {name: getattr(row, name, None) for name in TEXTS}
+            texts = {name: text for name, text in all_texts.items() if text is not None}
+            status = statuses.get(row.status_id)
+            # A status that was created meanwhile has texts already.
+            if status and texts:
+                by_language = status["texts"]
+                if model is StoreText:
+                    in_stores = status.setdefault("store_texts", {})
+                    by_language = in_stores.setdefault(row.store_id, {})
+                by_language[row.lang_code] = texts
+    return sorted(statuses.values(), key=name_of)
 
 
-def identity(status: Flat) -> Place:
+def name_of(status: Mapping[str, Any]) -> str:
     """Return what a status is recognised by: its type and letter."""
-    return status[("type",)], status[("status",)]
+    return f"{status['type']} {status['status']}"
 
 
 def read_users(session: AnySession) -> list[Json]:
@@ -235,21 +211,22 @@ def left_out(session: AnySession) -> list[str]:
 
 
 class Plan(NamedTuple):
-    """What makes the catalogue that of a file, in order, with *lines* for a person."""
+    """What makes the catalogue that of a file, with *lines* for a person."""
 
     stores: list[Json]
-    changes: list[Change]
     users: list[Json]
+    deleted: list[Callable[[], None]]  # what sends the signals of deletions
+    changes: list[tuple[Json, Json]]  # a status before, {} if it is new, and after
     lines: list[str]
 
     def __bool__(self) -> bool:
-        return bool(self.stores or self.changes or self.users)
+        return bool(self.stores or self.users or self.deleted or self.changes)
 
 
 def make_plan(
     session: AnySession, file: Json, prune: bool = False, users: bool = False
 ) -> Plan:
-    """Compare the database with the *file*; only *prune* deletes what that lacks.
+    """Compare the database with the *file*; only *prune* removes what that lacks.
 
     What a file cannot have stays: texts in other stores, types and languages.
     """
@@ -260,136 +237,141 @@ def make_plan(
     new_users = file["users"] if users else []
     lines = [f"store {row['store_id']}: {row['name']!r}" for row in new_stores]
     lines += [f"user {row['email']}" for row in new_users]
+    deleted = delete_others(session, file, lines) if prune else []
+    changes = find_changes(session, file, prune, lines)
+    return Plan(new_stores, new_users, deleted, changes, lines)
 
-    before = read_statuses(session)
-    after = {identity(status): status for status in map(flatten, file["statuses"])}
-    changes: list[Change] = []
-    for key in before if prune else ():
-        if key not in after:
-            if reason := reason_to_keep(session, before[key]):
-                lines.append(f"kept {' '.join(key)}: {reason}")
-            else:
-                changes.append((before[key], {}))
+
+def delete_others(
+    session: AnySession, file: Json, lines: list[str]
+) -> list[Callable[[], None]]:
+    """Delete what the *file* lacks, at once; return what sends the signals.
+
+    Only the attempt shows what must stay: tables of a shop may refer to it.
+    """
+    deleted = []
+    in_file = set(map(name_of, file["statuses"]))
+    for row in read_statuses(session):
+        if (name := name_of(row)) not in in_file:
+            status = session.get_one(Status, row["status_id"])
+            try:
+                with session.begin_nested():
+                    writing.check_deletable(status)
+                    signal = writing.prepare(writing.status_deleted, status)
+                    writing.delete_status(status)
+                lines.append(f"deleted {name}")
+                deleted.append(signal)
+            except HTTPException as error:
+                lines.append(f"kept {name}: {error.description}")
+    return deleted
+
+
+def find_changes(
+    session: AnySession, file: Json, prune: bool, lines: list[str]
+) -> list[tuple[Json, Json]]:
+    """Return each status that is to be written, as it is and as it will be.
+
+    :raise 400: naming all that cannot be written
+    """
+    before = {name_of(status): status for status in read_statuses(session)}
     taken = set(session.scalars(sa.select(Status.status_id)))
-    taken -= {old[STATUS_ID] for old, _ in changes}
-
-    in_file = {row["store_id"] for row in file["stores"]}
-    wrong: Flat = {}
-    for n, (key, own) in enumerate(after.items()):
-        old = before.get(key, {})
-        new = overlay(old, own, in_file if prune else None)
-        if not old and ("texts", "description") not in {(p[0], p[-1]) for p in new}:
-            wrong["statuses", n, "texts"] = ["A new status has no description."]
-        if len(params_of(new)) > writing.MAX_PARAMS:
-            wrong["statuses", n, "params"] = [f"More than {writing.MAX_PARAMS}."]
-        if not old and new.get(STATUS_ID) in taken:
-            taken_id = new.pop(STATUS_ID)
-            lines.append(f"{' '.join(key)} gets another id: {taken_id} is taken.")
-        if old != new or [*params_of(old)] != [*params_of(new)]:  # their order
+    stores = {row["store_id"] for row in file["stores"]}
+    changes, problems = [], []
+    for n, own in enumerate(file["statuses"]):
+        name = name_of(own)
+        old = before.get(name, {})
+        new = overlay(EMPTY | (in_other_stores(old, stores) if prune else old), own)
+        if old:
+            new["status_id"] = old["status_id"]
+        elif not any("description" in texts for texts in new["texts"].values()):
+            problems.append(f"statuses[{n}].texts: A new status has no description.")
+        elif (status_id := new.get("status_id")) in taken:
+            lines.append(f"{name} gets another id: {status_id} is taken.")
+            del new["status_id"]
+        if len(new["params"]) > writing.MAX_PARAMS:
+            problems.append(f"statuses[{n}].params: More than {writing.MAX_PARAMS}.")
+        if any(differences(old, new)) or [*old["params"]] != [
+            *new["params"]
+        ]:  # their order
             changes.append((old, new))
-    if wrong:
-        raise refusal(wrong)
+    if problems:
+        raise BadRequest("\n".join(problems))
     # The ids of the file come before those that the database chooses.
-    changes.sort(key=lambda change: bool(change[1]) and STATUS_ID not in change[1])
+    changes.sort(key=lambda change: "status_id" not in change[1])
     lines += [line for change in changes for line in describe(*change)]
     lines.append(f"unchanged: {len(before) - sum(bool(old) for old, _ in changes)}")
-    return Plan(new_stores, changes, new_users, lines)
+    return changes
 
 
-def overlay(old: Flat, own: Flat, stores: Container[int] | None) -> Flat:
-    """Lay a status of a file over the *old* one; None removes.
+def in_other_stores(status: Json, stores: set[int]) -> Json:
+    texts = status.get("store_texts", {})
+    return {"store_texts": {key: texts[key] for key in texts.keys() - stores}}
 
-    With the *stores* of the file, nothing stays but texts in other stores.
+
+def overlay(old: Json, own: Json) -> Json:
+    """Return *old* with what *own* has; None removes.
+
+    >>> overlay({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"d": 3}})
+    {'b': {'c': 2, 'd': 3}}
     """
-    stays = {
-        place: value
-        for place, value in old.items()
-        if stores is None or (place[0] == "store_texts" and place[1] not in stores)
-    }
-    laid = {("is_default",): "N"} | stays | own
-    if old:
-        laid[STATUS_ID] = old[STATUS_ID]
-    return {place: value for place, value in laid.items() if value is not None}
+    laid = dict(old)
+    for name, value in own.items():
+        inner = isinstance(value, dict)
+        laid[name] = overlay(old.get(name, {}), value) if inner else value
+    return {name: value for name, value in laid.items() if value is not None}
 
 
-def params_of(status: Flat) -> dict[str, str]:
-    return {place[1]: value for place, value in status.items() if place[0] == "params"}
-
-
-def differences(old: Flat, new: Flat) -> list[Place]:
-    return [place for place in old | new if old.get(place) != new.get(place)]
-
-
-def describe(old: Flat, new: Flat) -> Iterator[str]:
+def describe(old: Json, new: Json) -> Iterator[str]:
     """Say what changes, field by field."""
-    done = "deleted" if not new else "changed" if old else "created"
-    yield f"{done} {' '.join(identity(new or old))}"
-    for place in differences(old, new) if old and new else ():
-        was, will = (repr(status.get(place))[:70] for status in (old, new))
-        yield f"  {'.'.join(map(str, place))}: {was} → {will}"
+    yield f"{'changed' if old else 'created'} {name_of(new)}"
+    for place, was, will in differences(old, new) if old else ():
+        yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
-def reason_to_keep(session: AnySession, old: Flat) -> str | None:
-    """Say why a status cannot be deleted, if so.
-
-    It is deleted and rolled back: tables of a shop may refer to it.
-    """
-    status = session.get_one(Status, old[STATUS_ID])
-    attempt = session.begin_nested()
-    try:
-        writing.check_deletable(status)
-        writing.delete_status(status)
-    except HTTPException as error:
-        return error.description
-    finally:
-        attempt.rollback()
-    return None
-
-
-def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Signal]]:
-    """Do what is planned; yield the signals of each change, before one that deletes."""
+def add_stores_and_users(session: AnySession, plan: Plan) -> None:
     for row in plan.stores:
         session.merge(Store(**row))
-    for old, new in plan.changes:
-        if new:
-            status = write(session, old, new)
-            # Between the name of a table and that of a text: the store, the language.
-            views = {place[1:-1]: None for place in differences(old, new)} or [()]
-            updated = [(writing.status_updated, status, *view[::-1]) for view in views]
-            yield updated if old else [(writing.status_created, status)]
-        else:
-            status = session.get_one(Status, old[STATUS_ID])
-            yield [(writing.status_deleted, status)]
-            writing.delete_status(status)
     for row in plan.users:
-        user = User(**{name: row[name] for name in row if name != "keys"})
+        keys = row.pop("keys")
+        user = User(**row)
         session.add(user)
         session.flush()
         session.add_all(
             Key(key_hash=key_hash, created_on=day or sa.null(), user_id=user.user_id)
-            for key_hash, day in row["keys"].items()
+            for key_hash, day in keys.items()
         )
 
 
-def write(session: AnySession, old: Flat, new: Flat) -> Status:
+def carry_out(session: AnySession, old: Json, new: Json) -> list[Callable[[], None]]:
+    """Write a status; return what sends its signals, for after the commit."""
+    status = write(session, old, new)
+    if not old:
+        return [writing.prepare(writing.status_created, status)]
+    # Between the name of a table and that of a text: the store, the language.
+    views = {place[1:-1]: None for place, *_ in differences(old, new)} or [()]
+    updated = writing.status_updated
+    return [writing.prepare(updated, status, *reversed(view)) for view in views]
+
+
+def write(session: AnySession, old: Json, new: Json) -> Status:
     """Write a status and all its texts."""
-    own = {place[0]: value for place, value in new.items() if len(place) == 1}
-    status = session.merge(Status(**own, params=params_of(new)))
+    columns = {name: new[name] for name in new if not name.endswith("texts")}
+    status = session.merge(Status(**columns))
     attributes.flag_modified(status, "params")  # their order may be all that changes
     session.flush()
-    for table, (model, names) in TABLES.items():
+    key = {"status_id": status.status_id}
+    common = [{**key, "lang_code": code, **own} for code, own in new["texts"].items()]
+    in_stores = [
+        {**key, "store_id": store_id, "lang_code": code, **own}
+        for store_id, texts in new["store_texts"].items()
+        for code, own in texts.items()
+    ]
+    for model, rows in ((StatusText, common), (StoreText, in_stores)):
         known = model.lang_code.in_(config.languages())
-        of_status = model.status_id == status.status_id
-        session.execute(sa.delete(model).where(of_status, known))
-        columns = model.__table__.columns.keys()
-        rows = []
-        for key in dict.fromkeys(place[:-1] for place in new if place[0] == table):
-            texts = [new.get((*key, name)) for name in names]
-            row = (status.status_id, *key[1:], *texts)
-            rows.append(dict(zip(columns, row, strict=True)))
+        session.execute(sa.delete(model).filter_by(**key).where(known))
         if rows:
-            session.execute(sa.insert(model), rows, execution_options=FAST)
-    if not old and STATUS_ID in new:
+            session.execute(sa.insert(model), rows)
+    if not old and "status_id" in new:
         skip_taken_ids(session)
     return status
 
@@ -427,6 +409,9 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
         session.add(models.CatalogueLock())
         is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
-            list(carry_out(session, make_plan(session, file or stock_data())))
+            plan = make_plan(session, file or stock_data())
+            add_stores_and_users(session, plan)
+            for old, new in plan.changes:
+                write(session, old, new)
         session.flush()
         return is_empty

@@ -239,9 +239,9 @@ def test_dry_run_shows_the_plan_and_changes_nothing(
     assert planned.exit_code == 4
     assert planned.stdout.splitlines() == [
         "store 2: 'Other'",
+        "deleted O B",
         "kept O C: A default status cannot be deleted; set is_default to N.",
         "O Z gets another id: 2 is taken.",
-        "deleted O B",
         "changed O P",
         "  params.allow_return: 'N' → None",
         "  params.repay: 'N' → 'Y'",
@@ -346,8 +346,8 @@ def test_prune_keeps_what_a_table_of_the_shop_refers_to(
     applied = apply(app, catalogue, "--prune")
 
     assert planned.stdout.splitlines() == [
-        "kept O B: The shop still uses this status.",
         "deleted O A",
+        "kept O B: The shop still uses this status.",
         "unchanged: 11",
     ]
     assert (planned.exit_code, applied.exit_code) == (4, 0)
