@@ -46,46 +46,33 @@ MISSING_GRANTS = text("""
 """)
 
 
-def print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
-    if is_asked:
-        click.echo(__version__)
-        context.exit()
-
-
 class Commands(AppGroup):
     """Commands that print failures of the database in words, for an operator."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (BadRequest, ServiceUnavailable, SQLAlchemyError) as error:
-            raise click.ClickException(in_words(error)) from error
+        except BadRequest as error:
+            reason = error.description
+        except ServiceUnavailable:
+            reason = NOT_SET_UP
+        except SQLAlchemyError as error:
+            is_missing = models.is_table_missing(error)
+            reason = NOT_SET_UP if is_missing else models.reason_of(error)
+        raise click.ClickException(f"Nothing was changed. {reason}")
 
 
-def in_words(error: BadRequest | ServiceUnavailable | SQLAlchemyError) -> str:
-    if isinstance(error, ServiceUnavailable):
-        return NOT_SET_UP
-    if isinstance(error, BadRequest):
-        reason = error.description
-    else:
-        reason = (
-            NOT_SET_UP if models.is_table_missing(error) else models.reason_of(error)
-        )
-    return f"Nothing was changed. {reason}"
-
-
-# Not click's own version_option, which reads the environment at import.
-@click.group("order-statuses", cls=Commands)
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=print_version,
-    help="Print the version.",
+# click's own version_option reads the environment at import.
+@click.group(
+    "order-statuses", cls=Commands, invoke_without_command=True, no_args_is_help=True
 )
-def commands() -> None:
+@click.option("--version", is_flag=True, help="Print the version.")
+@click.pass_context
+def commands(context: click.Context, version: bool) -> None:
     """Set up and manage the order statuses."""
+    if version:
+        click.echo(__version__)
+        context.exit()
 
 
 @commands.command()
@@ -155,11 +142,10 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
         user.is_active = True
         db.session.add(user)
         db.session.flush()
-        db.session.add(Key(key_hash=key_hash(key), user_id=user.user_id))
-        name = key_id(key_hash(key))
-        click.echo(
-            f"{email} has access to {access(user.store_id)}. Key {name}:", err=True
-        )
+        stored = key_hash(key)
+        db.session.add(Key(key_hash=stored, user_id=user.user_id))
+        shown = f"{email} has access to {access(user.store_id)}. Key {key_id(stored)}:"
+        click.echo(shown, err=True)
     click.echo(key)
 
 
@@ -369,9 +355,8 @@ def upgrade(connection: Connection) -> None:
 
 
 def missing_tables(connection: Connection) -> list[str]:
-    return sorted(
-        {*models.Base.metadata.tables} - {*inspect(connection).get_table_names()}
-    )
+    found = inspect(connection).get_table_names()
+    return sorted(models.Base.metadata.tables.keys() - found)
 
 
 def check_tables(connection: Connection) -> None:
@@ -400,18 +385,15 @@ def find_problem(connection: Connection) -> str | None:
     if found == newest and (missing := missing_tables(connection)):
         return f"{', '.join(missing)} is missing: flask order-statuses init creates it."
     if connection.dialect.name == "postgresql":
-        lacking = connection.scalars(MISSING_GRANTS).all()
-        if lacking:
+        if lacking := connection.scalars(MISSING_GRANTS).all():
             return f"The owner of the tables must grant {', '.join(lacking)}."
     return None
 
 
 def version_of(connection: Connection) -> str | None:
     """Return the version of the tables, or None if there are none."""
-    if not inspect(connection).has_table("order_statuses_version"):
-        return None
-    found: str | None = connection.scalar(VERSION)
-    return found
+    exists = inspect(connection).has_table("order_statuses_version")
+    return connection.scalar(VERSION) if exists else None
 
 
 @cache
