@@ -249,16 +249,22 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     g.order_statuses_caller = Caller("flask order-statuses")
     content = stock.parse(file.read())
     with writing.transaction() as after_commit:
-        plan = stock.make_plan(db.session, content, prune, users)
-        click.echo("\n".join(plan.lines))
-        if dry_run or not plan:
-            raise click.exceptions.Exit(4 if plan else 0)  # the token stays
-        after_commit += plan.deleted
-        stock.add_stores_and_users(db.session, plan)
+        # A dry run takes back all but the ids of new statuses, which are written last.
+        notes: list[str] = []
+        lines = stock.add_stores(db.session, content)
+        if users:
+            lines += stock.add_users(db.session, content)
+        if prune:
+            lines += stock.delete_others(db.session, content, after_commit, notes)
+        changes = stock.find_changes(db.session, content, prune, notes)
+        lines += [line for change in changes for line in stock.describe(*change)]
+        click.echo("\n".join(lines + notes))
+        if dry_run or not lines:
+            raise click.exceptions.Exit(4 if lines else 0)  # the token stays
         with click.progressbar(
-            plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as changes:
-            for old, new in changes:
+            changes, file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            for old, new in bar:
                 after_commit += stock.carry_out(db.session, old, new)
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, fields, validates_schema
@@ -16,6 +16,7 @@ from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
 Place = tuple[Any, ...]  # such as ("texts", "ru", "description")
+Signal = Callable[[], None]  # sends it, after the commit
 AnySession = Session | scoped_session[Any]
 
 # What a status has at least.
@@ -210,46 +211,41 @@ def left_out(session: AnySession) -> list[str]:
     return sorted({*found} - {*config.types(), *config.languages()})
 
 
-class Plan(NamedTuple):
-    """What makes the catalogue that of a file, with *lines* for a person."""
-
-    stores: list[Json]
-    users: list[Json]
-    deleted: list[Callable[[], None]]  # what sends the signals of deletions
-    changes: list[tuple[Json, Json]]  # a status before, {} if it is new, and after
-    lines: list[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.stores or self.users or self.deleted or self.changes)
-
-
-def make_plan(
-    session: AnySession, file: Json, prune: bool = False, users: bool = False
-) -> Plan:
-    """Compare the database with the *file*; only *prune* removes what that lacks.
-
-    What a file cannot have stays: texts in other stores, types and languages.
-    """
-    if users and session.scalar(sa.select(User.user_id).limit(1)):
-        raise BadRequest("The database has API users already; leave out --users.")
+def add_stores(session: AnySession, file: Json) -> list[str]:
+    """Add and rename storefronts; return what is done, for a person."""
     known = read_stores(session)
-    new_stores = [row for row in file["stores"] if row not in known]
-    new_users = file["users"] if users else []
-    lines = [f"store {row['store_id']}: {row['name']!r}" for row in new_stores]
-    lines += [f"user {row['email']}" for row in new_users]
-    deleted = delete_others(session, file, lines) if prune else []
-    changes = find_changes(session, file, prune, lines)
-    return Plan(new_stores, new_users, deleted, changes, lines)
+    new = [row for row in file["stores"] if row not in known]
+    for row in new:
+        session.merge(Store(**row))
+    return [f"store {row['store_id']}: {row['name']!r}" for row in new]
+
+
+def add_users(session: AnySession, file: Json) -> list[str]:
+    """Add the API users; return what is done, for a person.
+
+    :raise 400: there are some: an old file would bring revoked keys back
+    """
+    if session.scalar(sa.select(User.user_id).limit(1)):
+        raise BadRequest("The database has API users already; leave out --users.")
+    for row in file["users"]:
+        user = User(**{name: row[name] for name in row if name != "keys"})
+        session.add(user)
+        session.flush()
+        session.add_all(
+            Key(key_hash=key_hash, created_on=day or sa.null(), user_id=user.user_id)
+            for key_hash, day in row["keys"].items()
+        )
+    return [f"user {row['email']}" for row in file["users"]]
 
 
 def delete_others(
-    session: AnySession, file: Json, lines: list[str]
-) -> list[Callable[[], None]]:
-    """Delete what the *file* lacks, at once; return what sends the signals.
+    session: AnySession, file: Json, signals: list[Signal], notes: list[str]
+) -> list[str]:
+    """Delete the statuses that the *file* lacks; return what is done, for a person.
 
     Only the attempt shows what must stay: tables of a shop may refer to it.
     """
-    deleted = []
+    lines = []
     in_file = set(map(name_of, file["statuses"]))
     for row in read_statuses(session):
         if (name := name_of(row)) not in in_file:
@@ -259,17 +255,20 @@ def delete_others(
                     writing.check_deletable(status)
                     signal = writing.prepare(writing.status_deleted, status)
                     writing.delete_status(status)
-                lines.append(f"deleted {name}")
-                deleted.append(signal)
             except HTTPException as error:
-                lines.append(f"kept {name}: {error.description}")
-    return deleted
+                notes.append(f"kept {name}: {error.description}")
+            else:
+                lines.append(f"deleted {name}")
+                signals.append(signal)
+    return lines
 
 
 def find_changes(
-    session: AnySession, file: Json, prune: bool, lines: list[str]
+    session: AnySession, file: Json, prune: bool, notes: list[str]
 ) -> list[tuple[Json, Json]]:
-    """Return each status that is to be written, as it is and as it will be.
+    """Return each status to write: what it is, {} if it is new, and what it will be.
+
+    With *prune* nothing stays that the *file* lacks, but for texts in other stores.
 
     :raise 400: naming all that cannot be written
     """
@@ -286,20 +285,18 @@ def find_changes(
         elif not any("description" in texts for texts in new["texts"].values()):
             problems.append(f"statuses[{n}].texts: A new status has no description.")
         elif (status_id := new.get("status_id")) in taken:
-            lines.append(f"{name} gets another id: {status_id} is taken.")
+            notes.append(f"{name} gets another id: {status_id} is taken.")
             del new["status_id"]
         if len(new["params"]) > writing.MAX_PARAMS:
             problems.append(f"statuses[{n}].params: More than {writing.MAX_PARAMS}.")
-        if any(differences(old, new)) or [*old["params"]] != [
-            *new["params"]
-        ]:  # their order
+        # The order of params counts too.
+        if any(differences(old, new)) or [*old["params"]] != [*new["params"]]:
             changes.append((old, new))
     if problems:
         raise BadRequest("\n".join(problems))
     # The ids of the file come before those that the database chooses.
     changes.sort(key=lambda change: "status_id" not in change[1])
-    lines += [line for change in changes for line in describe(*change)]
-    lines.append(f"unchanged: {len(before) - sum(bool(old) for old, _ in changes)}")
+    notes.append(f"unchanged: {len(before) - sum(bool(old) for old, _ in changes)}")
     return changes
 
 
@@ -328,22 +325,8 @@ def describe(old: Json, new: Json) -> Iterator[str]:
         yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
-def add_stores_and_users(session: AnySession, plan: Plan) -> None:
-    for row in plan.stores:
-        session.merge(Store(**row))
-    for row in plan.users:
-        keys = row.pop("keys")
-        user = User(**row)
-        session.add(user)
-        session.flush()
-        session.add_all(
-            Key(key_hash=key_hash, created_on=day or sa.null(), user_id=user.user_id)
-            for key_hash, day in keys.items()
-        )
-
-
-def carry_out(session: AnySession, old: Json, new: Json) -> list[Callable[[], None]]:
-    """Write a status; return what sends its signals, for after the commit."""
+def carry_out(session: AnySession, old: Json, new: Json) -> list[Signal]:
+    """Write a status; return its signals."""
     status = write(session, old, new)
     if not old:
         return [writing.prepare(writing.status_created, status)]
@@ -409,9 +392,9 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
         session.add(models.CatalogueLock())
         is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
-            plan = make_plan(session, file or stock_data())
-            add_stores_and_users(session, plan)
-            for old, new in plan.changes:
-                write(session, old, new)
+            new = file or stock_data()
+            add_stores(session, new)
+            for change in find_changes(session, new, prune=False, notes=[]):
+                write(session, *change)
         session.flush()
         return is_empty

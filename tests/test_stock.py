@@ -240,8 +240,6 @@ def test_dry_run_shows_the_plan_and_changes_nothing(
     assert planned.stdout.splitlines() == [
         "store 2: 'Other'",
         "deleted O B",
-        "kept O C: A default status cannot be deleted; set is_default to N.",
-        "O Z gets another id: 2 is taken.",
         "changed O P",
         "  params.allow_return: 'N' → None",
         "  params.repay: 'N' → 'Y'",
@@ -252,6 +250,8 @@ def test_dry_run_shows_the_plan_and_changes_nothing(
         "  params.remove_cc_info: 'Y' → None",
         "  params.new: None → '1'",
         "created O Z",
+        "kept O C: A default status cannot be deleted; set is_default to N.",
+        "O Z gets another id: 2 is taken.",
         "unchanged: 9",
     ]
     assert (token(app), export(app)) == (before, text)
@@ -677,9 +677,9 @@ def test_commands_work_in_a_shop(
     kept = "kept O B: Orders use this status: 2. Give them another first."
     assert planned.returncode == 4
     assert planned.stdout.splitlines() == [
-        kept,
         "changed O C",
         "  texts.en.description: 'Complete' → 'Done'",
+        kept,
         "unchanged: 10",
     ]
     assert (applied.returncode, applied.stdout) == (0, planned.stdout)
