@@ -43,9 +43,8 @@ def create(**_: str) -> Response:
         body.check()
         check_preconditions(index)
         fields = new_status_schema.load(body.decode())
-        status = writing.create_status(fields, config.languages())
+        status = writing.create_status(fields, config.languages(), after_commit)
         status_id = str(status.status_id)
-        after_commit.append(writing.created(status, fields))
     # The documentation's key, and the one that deployed clients read.
     created = {"statuses_id": status_id, "status_id": status_id}
     location = f"{address().rstrip('/')}/{status_id}"
@@ -62,8 +61,7 @@ def update(status_id: str, **_: str) -> Response:
         check_preconditions(show, status_id=status_id)
         changes = changes_schema.load(body.decode())
         changes = write_query.load(request.args) | changes
-        writing.change_status(status, changes)
-        after_commit.append(writing.updated(status, changes))
+        writing.change_status(status, changes, after_commit)
     return as_json({"status_id": status_id})
 
 
@@ -74,6 +72,5 @@ def delete(status_id: str, **_: str) -> Response:
         status = reading.get_or_404(Status, status_id)
         check_preconditions(show, status_id=status_id)
         writing.check_deletable(status)
-        after_commit.append(writing.deleted(status))
-        writing.delete_status(status)
+        writing.delete_status(status, after_commit)
     return no_content()

@@ -66,6 +66,5 @@ def update_status(store_id: str, status_id: str, **_: str) -> Response:
         check_preconditions(show_status, store_id=store_id, status_id=status_id)
         texts = store_texts_schema.load(body.decode())
         texts = write_query.load(request.args) | texts
-        writing.set_store_texts(status, store, texts)
-        after_commit.append(writing.updated(status, texts, store.store_id))
+        writing.set_store_texts(status, store.store_id, texts, after_commit)
     return as_json({"status_id": status_id})

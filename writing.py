@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from blinker import Namespace, Signal
 from flask import Flask, current_app, request
@@ -27,9 +28,9 @@ from .models import (
     User,
     db,
 )
-from .responses import address
 
 Receiver = Callable[..., Any]
+AfterCommit = list[Callable[[], None]]
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def transaction() -> Iterator[list[Callable[[], None]]]:
+def transaction() -> Iterator[AfterCommit]:
     """Hold the catalogue's one lock, and commit at the end or roll back.
 
     Whatever is read inside is the newest there is, and stays so until the commit. What
@@ -55,7 +56,7 @@ def transaction() -> Iterator[list[Callable[[], None]]]:
 
     :raise 503: the database was never set up
     """
-    after_commit: list[Callable[[], None]] = []
+    after_commit: AfterCommit = []
     try:
         wait_for_lock()
         yield after_commit
@@ -116,7 +117,9 @@ def connection_of(session: Session) -> Connection:
     return session.connection(bind_arguments={"mapper": CatalogueLock})
 
 
-def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:
+def create_status(
+    fields: Mapping[str, Any], languages: Iterable[str], after_commit: AfterCommit
+) -> Status:
     """Add a status with the next free letter, and its texts in all *languages*.
 
     :raise 400: no letter is left, or too many params
@@ -134,6 +137,7 @@ def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status
         StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
         for lang_code in languages
     )
+    after_commit.append(prepare(status_created, status, names(fields)))
     return status
 
 
@@ -146,7 +150,9 @@ def free_letter(type_: str) -> str:
     raise BadRequest("All letters of this type are taken; delete a status first.")
 
 
-def change_status(status: Status, fields: Mapping[str, Any]) -> None:
+def change_status(
+    status: Status, fields: Mapping[str, Any], after_commit: AfterCommit
+) -> None:
     """Set the *fields* given, the texts among them in the language *lang_code*.
 
     :raise 400: too many params
@@ -155,18 +161,21 @@ def change_status(status: Status, fields: Mapping[str, Any]) -> None:
         status.is_default = fields["is_default"]
     if "params" in fields:
         status.params = merge(status.params, fields["params"])
-    key = {"status_id": status.status_id, "lang_code": fields["lang_code"]}
+    lang_code = fields["lang_code"]
+    key = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StatusText, key, fields)
+    after_commit.append(prepare(status_updated, status, names(fields), lang_code))
 
 
-def set_store_texts(status: Status, store: Store, fields: Mapping[str, Any]) -> None:
+def set_store_texts(
+    status: Status, store_id: int, fields: Mapping[str, Any], after_commit: AfterCommit
+) -> None:
     """Set the e-mail texts given in a store, in the language *lang_code*."""
-    key = {
-        "status_id": status.status_id,
-        "store_id": store.store_id,
-        "lang_code": fields["lang_code"],
-    }
-    set_texts(StoreText, key, fields)
+    lang_code = fields["lang_code"]
+    of_status = {"status_id": status.status_id, "lang_code": lang_code}
+    set_texts(StoreText, {**of_status, "store_id": store_id}, fields)
+    what = names(fields)
+    after_commit.append(prepare(status_updated, status, what, lang_code, store_id))
 
 
 def set_texts(
@@ -216,11 +225,15 @@ def check_deletable(status: Status) -> None:
         raise BadRequest(f"Orders use this status: {count}. Give them another first.")
 
 
-def delete_status(status: Status) -> None:
+def delete_status(status: Status, after_commit: AfterCommit) -> None:
     """Remove *status*, and its texts everywhere.
 
     :raise 400: a table of the shop's refers to it
     """
+    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
+    descriptions = {row.lang_code: row.description for row in rows}
+    what = {"type": status.type, "status": status.status, **descriptions}
+    after_commit.append(prepare(status_deleted, status, what))
     # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
@@ -263,30 +276,12 @@ def remove_stores_but(kept: Sequence[int]) -> None:
         db.session.execute(delete(model).where(model.store_id.not_in(kept)))
 
 
-def created(status: Status, fields: Mapping[str, Any]) -> Callable[[], None]:
-    return prepare(status_created, status, what=names(fields))
-
-
-def updated(
-    status: Status, fields: Mapping[str, Any], store_id: int | None = None
-) -> Callable[[], None]:
-    what = names(fields)
-    return prepare(status_updated, status, fields["lang_code"], store_id, what)
-
-
-def deleted(status: Status) -> Callable[[], None]:
-    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
-    descriptions = {row.lang_code: row.description for row in rows}
-    what = {"type": status.type, "status": status.status, **descriptions}
-    return prepare(status_deleted, status, what=what)
-
-
 def prepare(
     signal: Signal,
     status: Status,
+    what: object,
     lang_code: str | None = None,
     store_id: int | None = None,
-    what: object = None,
 ) -> Callable[[], None]:
     """Return a function that logs *what* and sends *signal*, for after the commit.
 
@@ -300,7 +295,7 @@ def prepare(
         values = {"status": seen, "caller": caller(), "store_id": store_id}
 
     def log_and_send() -> None:
-        if what:
+        if request:  # else a command, which prints what it does
             log_write(status_id, what)
         send(app, receivers, values)
 
@@ -309,11 +304,10 @@ def prepare(
 
 def log_write(status_id: int, what: object) -> None:
     """Log who did *what* to a status, once it is committed, in one line."""
-    environ = request.environ
+    environ, path = request.environ, quote(request.root_path + request.path)
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
-    method = request.method
     # repr() leaves no line break of a name or a text as it is.
-    logger.info("%r %s %s %s %s %r", who, key, method, address(), status_id, what)
+    logger.info("%r %s %s %s %s %r", who, key, request.method, path, status_id, what)
 
 
 def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:
