@@ -15,7 +15,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
 from werkzeug.http import generate_etag
 
-from . import models
+from . import database
 from .auth import caller
 
 View = Callable[..., Response]
@@ -89,7 +89,7 @@ def cached(view: View) -> View:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         tokens = g.order_statuses_tokens
         if not tokens:  # the host identified the caller
-            models.read(models.TOKEN, {}, is_plain=True)
+            database.read(database.TOKEN, {}, is_plain=True)
         cache: Cache = current_app.extensions["order_statuses_cache"]
         key = cache_key(current)
         entry = cache.get((*key, *tokens))
@@ -115,7 +115,7 @@ def cache_key(request: Request) -> tuple[Hashable, ...]:
     """Return all that a response depends on, but for the catalogue's token."""
     address = repr((request.root_path, request.path, request.query_string))
     return (
-        models.engine(),  # databases that are copies have the same token
+        database.engine(),  # databases that are copies have the same token
         caller().store_id,
         request.endpoint,
         blake2b(address.encode(), digest_size=16).digest(),  # it may be long

@@ -11,18 +11,8 @@ from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 
 from . import config
-from .models import (
-    MAX_ID,
-    TEXTS,
-    CatalogueLock,
-    Query,
-    Status,
-    StatusText,
-    Store,
-    StoreText,
-    db,
-    read,
-)
+from .database import Query, db, read
+from .models import MAX_ID, TEXTS, CatalogueLock, Status, StatusText, Store, StoreText
 
 Row = TypeVar("Row", Status, Store)
 

@@ -5,6 +5,7 @@ from flask import Response, request
 from . import bodies, config, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
+from .database import transaction
 from .models import Status
 from .responses import Resource, address, as_json, as_list, no_content
 
@@ -39,7 +40,7 @@ def show(status_id: str, **_: str) -> Response:
 def create(**_: str) -> Response:
     """Create a status, its texts the same in every language."""
     body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         body.check()
         check_preconditions(index)
         fields = new_status_schema.load(body.decode())
@@ -55,7 +56,7 @@ def create(**_: str) -> Response:
 def update(status_id: str, **_: str) -> Response:
     """Change the fields in the body, and only those."""
     body = bodies.read(request)
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         status = reading.get_or_404(Status, status_id)
         body.check()
         check_preconditions(show, status_id=status_id)
@@ -68,7 +69,7 @@ def update(status_id: str, **_: str) -> Response:
 @bp.delete("/statuses/<status_id>")
 def delete(status_id: str, **_: str) -> Response:
     """Delete a status and its texts everywhere, unless it is built in or in use."""
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         status = reading.get_or_404(Status, status_id)
         check_preconditions(show, status_id=status_id)
         writing.check_deletable(status)

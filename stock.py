@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from . import bodies, config, models, reading, schemas, writing
+from . import bodies, config, database, models, reading, schemas, writing
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
@@ -174,12 +174,12 @@ def nest(flat: Flat) -> Json:
 def export(session: AnySession, users: bool) -> bytes:
     """Return the content of a file, the same for the same catalogue."""
     while True:
-        token = session.scalar(models.TOKEN)
+        token = session.scalar(database.TOKEN)
         statuses = [EMPTY | nest(status) for status in read_statuses(session).values()]
         file: Json = {"stores": read_stores(session), "statuses": statuses}
         if users:
             file["users"] = read_users(session)
-        if token == session.scalar(models.TOKEN):  # nobody wrote meanwhile
+        if token == session.scalar(database.TOKEN):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
 

@@ -1,36 +1,31 @@
-"""Writing: the one lock, what changes under it, and the signals of that."""
+"""Writing: what changes under the one lock, and the signals of that."""
 
 import logging
 import string
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from blinker import Namespace, Signal
 from flask import Flask, current_app, request
-from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import models, reading
+from . import reading
 from .auth import caller
+from .database import AfterCommit, db, lock_catalogue
 from .models import (
     TEXTS,
-    CatalogueLock,
     Key,
     Status,
     StatusText,
     Store,
     StoreText,
     User,
-    db,
 )
 
 Receiver = Callable[..., Any]
-AfterCommit = list[Callable[[], None]]
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
@@ -45,76 +40,6 @@ status_updated = signals.signal("status-updated")
 status_deleted = signals.signal("status-deleted")
 
 logger = logging.getLogger(__name__)
-
-
-@contextmanager
-def transaction() -> Iterator[AfterCommit]:
-    """Hold the catalogue's one lock, and commit at the end or roll back.
-
-    Whatever is read inside is the newest there is, and stays so until the commit. What
-    is put into the list is called after the commit.
-
-    :raise 503: the database was never set up
-    """
-    after_commit: AfterCommit = []
-    try:
-        wait_for_lock()
-        yield after_commit
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
-    for call in after_commit:
-        call()
-
-
-def wait_for_lock() -> None:
-    """Take the lock, again where a host's stricter isolation refuses to wait for it.
-
-    That gives up what was read so far, but nothing that the host has written.
-    """
-    seconds = current_app.config.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
-    end = time.monotonic() + seconds
-    must_stay = has_work_of_host()
-    while True:
-        try:
-            return lock_catalogue()
-        except OperationalError as error:
-            if must_stay or not models.is_conflict(error) or time.monotonic() > end:
-                raise
-            db.session.rollback()
-
-
-def has_work_of_host() -> bool:
-    """Say whether a rollback now would lose what the host did in its session."""
-    session = session_of_host()
-    if session.new or session.dirty or session.deleted:
-        return True
-    if not session.in_transaction():
-        return False
-    # The session forgets what it flushed or wrote in bulk. PostgreSQL gives such a
-    # transaction an id; SQLite gives it the lock, which is then never refused.
-    connection = connection_of(session)
-    wrote = select(func.pg_current_xact_id_if_assigned().is_not(None))
-    return len(db.engines) > 1 or (
-        connection.dialect.name == "postgresql" and bool(connection.scalar(wrote))
-    )
-
-
-def lock_catalogue() -> None:
-    """Give the catalogue a new token, which makes every other writer wait."""
-    session = session_of_host()
-    if not models.renew_token(session, connection_of(session)):
-        raise models.not_initialised()
-
-
-def session_of_host() -> Session:
-    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    return db.session() if callable(db.session) else db.session
-
-
-def connection_of(session: Session) -> Connection:
-    return session.connection(bind_arguments={"mapper": CatalogueLock})
 
 
 def create_status(
