@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
-from .models import RENEWED_IN, Base, CatalogueLock, renew_token
+from .models import RENEW, RENEWED_IN, Base, CatalogueLock
 
 if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
     from flask_sqlalchemy import SQLAlchemy
@@ -159,8 +159,10 @@ def has_work_of_host() -> bool:
 def lock_catalogue() -> None:
     """Give the catalogue a new token, which makes every other writer wait."""
     session = session_of_host()
-    if not renew_token(session, connection_of(session)):
+    if connection_of(session).execute(RENEW).rowcount == 0:
         raise not_initialised()
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    session.info[RENEWED_IN] = transaction
 
 
 def session_of_host() -> Session:

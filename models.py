@@ -172,24 +172,15 @@ RENEW = sa.update(CatalogueLock).values(
 )
 
 
-def renew_token(session: Session, connection: sa.Connection) -> bool:
-    """Give the catalogue a new token, and note that; say whether there is one."""
-    found = connection.execute(RENEW).rowcount > 0
-    session.info[RENEWED_IN] = innermost_transaction(session)
-    return found
-
-
 @sa.event.listens_for(Base, "before_insert", propagate=True)
 @sa.event.listens_for(Base, "before_update", propagate=True)
 @sa.event.listens_for(Base, "before_delete", propagate=True)
 def renew_token_of_host(_: Any, connection: sa.Connection, changed: Base) -> None:
     """Renew the token once a transaction when a host changes what a GET shows."""
     session = cast(Session, object_session(changed))
-    is_renewed = session.info.get(RENEWED_IN) is innermost_transaction(session)
-    if not (is_renewed or isinstance(changed, User | Key | CatalogueLock)):
-        renew_token(session, connection)
-
-
-def innermost_transaction(session: Session) -> object:
     # A savepoint that is rolled back takes its renewal along.
-    return session.get_nested_transaction() or session.get_transaction()
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    is_renewed = session.info.get(RENEWED_IN) is transaction
+    if not (is_renewed or isinstance(changed, User | Key | CatalogueLock)):
+        connection.execute(RENEW)
+        session.info[RENEWED_IN] = transaction
