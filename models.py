@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
@@ -56,9 +57,8 @@ class Params(sa.TypeDecorator[dict[str, str]]):
         return json.dumps
 
 
-def new_token() -> str:
-    # Random: a counter would repeat after a restore.
-    return secrets.token_hex(16)
+# Random: a counter would repeat after a restore.
+new_token = partial(secrets.token_hex, 16)
 
 
 class CatalogueLock(Base):
