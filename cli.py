@@ -17,10 +17,11 @@ from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import models, openapi, stock, writing
+from . import database, models, openapi, stock, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__
-from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
+from .database import NOT_SET_UP, READER, db, transaction
+from .models import Key, Store, StoreText, User
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -57,8 +58,8 @@ class Commands(AppGroup):
         except ServiceUnavailable:
             reason = NOT_SET_UP
         except SQLAlchemyError as error:
-            is_missing = models.is_table_missing(error)
-            reason = NOT_SET_UP if is_missing else models.reason_of(error)
+            is_missing = database.is_table_missing(error)
+            reason = NOT_SET_UP if is_missing else database.reason_of(error)
         raise click.ClickException(f"Nothing was changed. {reason}")
 
 
@@ -129,7 +130,7 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
     if named > 1 or (replace and not named):
         raise click.UsageError("Name the access: --store ID or --all-stores.")
     key = secrets.token_urlsafe(24)
-    with writing.transaction():
+    with transaction():
         user = find_user(email) or User(email=parse_email(email), store_id=store)
         if store is not None:
             get_store(store)
@@ -170,7 +171,7 @@ def users(as_json: bool) -> None:
 @click.argument("name", metavar="KEY_ID")
 def revoke_key(name: str) -> None:
     """Forget one API key; users lists their ids."""
-    with writing.transaction():
+    with transaction():
         keys = db.session.scalars(select(Key))
         found = [key for key in keys if key_id(key.key_hash) == name]
         if len(found) != 1:
@@ -182,7 +183,7 @@ def revoke_key(name: str) -> None:
 @click.argument("email")
 def deactivate_user(email: str) -> None:
     """Deactivate an API user and forget all keys; add-user activates it again."""
-    with writing.transaction():
+    with transaction():
         user = find_user(email)
         if user is None:
             raise click.ClickException(f"There is no API user {email}.")
@@ -199,7 +200,7 @@ def add_store(store_id: int, name: str) -> None:
         store = Store(store_id=store_id, name=name)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    with writing.transaction():
+    with transaction():
         old = db.session.get(Store, store_id)
         done = f"renamed; it was {old.name!r}" if old else "added"
         db.session.merge(store)
@@ -210,7 +211,7 @@ def add_store(store_id: int, name: str) -> None:
 @click.argument("store_id", metavar="ID", type=STORE_ID)
 def remove_store(store_id: int) -> None:
     """Remove a storefront, its texts, the users bound to it and their keys."""
-    with writing.transaction():
+    with transaction():
         name = get_store(store_id).name
         texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
         bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
@@ -248,7 +249,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the catalogue that of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
     content = stock.parse(file.read())
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         # A dry run takes back all but the ids of new statuses, which are written last.
         notes: list[str] = []
         lines = stock.add_stores(db.session, content)
@@ -265,7 +266,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             changes, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for old, new in bar:
-                after_commit += stock.carry_out(db.session, old, new)
+                stock.carry_out(db.session, old, new, after_commit)
 
 
 @commands.command("openapi")

@@ -1,7 +1,7 @@
 """The catalogue as a file: the stock data, export and apply."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
+from .database import TOKEN, AfterCommit
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
 Place = tuple[Any, ...]  # such as ("texts", "ru", "description")
-Signal = Callable[[], None]  # sends it, after the commit
 AnySession = Session | scoped_session[Any]
 
 # What a status has at least.
@@ -148,11 +148,11 @@ def differences(
 def export(session: AnySession, users: bool) -> bytes:
     """Return the content of a file, the same for the same catalogue."""
     while True:
-        token = session.scalar(models.TOKEN)
+        token = session.scalar(TOKEN)
         file = {"stores": read_stores(session), "statuses": read_statuses(session)}
         if users:
             file["users"] = read_users(session)
-        if token == session.scalar(models.TOKEN):  # nobody wrote meanwhile
+        if token == session.scalar(TOKEN):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
 
@@ -239,7 +239,7 @@ def add_users(session: AnySession, file: Json) -> list[str]:
 
 
 def delete_others(
-    session: AnySession, file: Json, signals: list[Signal], notes: list[str]
+    session: AnySession, file: Json, after_commit: AfterCommit, notes: list[str]
 ) -> list[str]:
     """Delete the statuses that the *file* lacks; return what is done, for a person.
 
@@ -250,16 +250,16 @@ def delete_others(
     for row in read_statuses(session):
         if (name := name_of(row)) not in in_file:
             status = session.get_one(Status, row["status_id"])
+            signals: AfterCommit = []
             try:
                 with session.begin_nested():
                     writing.check_deletable(status)
-                    signal = writing.prepare(writing.status_deleted, status)
-                    writing.delete_status(status)
+                    writing.delete_status(status, signals)
             except HTTPException as error:
                 notes.append(f"kept {name}: {error.description}")
             else:
                 lines.append(f"deleted {name}")
-                signals.append(signal)
+                after_commit += signals
     return lines
 
 
@@ -325,15 +325,16 @@ def describe(old: Json, new: Json) -> Iterator[str]:
         yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
-def carry_out(session: AnySession, old: Json, new: Json) -> list[Signal]:
-    """Write a status; return its signals."""
+def carry_out(
+    session: AnySession, old: Json, new: Json, after_commit: AfterCommit
+) -> None:
+    """Write a status, and have its signals sent."""
     status = write(session, old, new)
-    if not old:
-        return [writing.prepare(writing.status_created, status)]
     # Between the name of a table and that of a text: the store, the language.
-    views = {place[1:-1]: None for place, *_ in differences(old, new)} or [()]
-    updated = writing.status_updated
-    return [writing.prepare(updated, status, *reversed(view)) for view in views]
+    views = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
+    signal = writing.status_updated if old else writing.status_created
+    for view in views or [()]:
+        after_commit.append(writing.prepare(signal, status, None, *reversed(view)))
 
 
 def write(session: AnySession, old: Json, new: Json) -> Status:

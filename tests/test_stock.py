@@ -21,7 +21,8 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
 
 from order_statuses import writing
 from order_statuses.config import database_url
-from order_statuses.models import TOKEN, Status, StatusText, StoreText, db
+from order_statuses.database import TOKEN, db
+from order_statuses.models import Status, StatusText, StoreText
 from order_statuses.writing import LETTERS
 
 from .conftest import (
@@ -255,6 +256,15 @@ def test_dry_run_shows_the_plan_and_changes_nothing(
         "unchanged: 9",
     ]
     assert (token(app), export(app)) == (before, text)
+
+
+def test_dry_run_takes_no_id(app: Flask, client: FlaskClient, catalogue: Json) -> None:
+    catalogue["statuses"].append(NEW)
+
+    apply(app, catalogue, "--dry-run")
+
+    created = client.post("/api/2.0/statuses", json={"description": "Packed"})
+    assert created.get_json()["status_id"] == "12"
 
 
 def test_order_of_params_is_that_of_the_file(app: Flask, catalogue: Json) -> None:
