@@ -154,7 +154,7 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def users(as_json: bool) -> None:
     """List the API users, and the id and day of each of their keys."""
-    found = stock.read_users(db.session)
+    found = stock.read_users()
     for user in found:
         keys = sorted(user["keys"].items(), key=lambda key: str(key[1]))
         user["keys"] = [{"key_id": key_id(key), "created_on": day} for key, day in keys]
@@ -228,7 +228,7 @@ def export(file: str, users: bool) -> None:
     """Write the catalogue to FILE, or to standard output."""
     if users and file == "-":
         raise click.UsageError("--users needs the name of a new FILE.")
-    content = stock.export(db.session, users)
+    content = stock.export(users)
     try:
         if users:
             Path(file).touch(0o600, exist_ok=False)  # as which it is then replaced
@@ -236,7 +236,7 @@ def export(file: str, users: bool) -> None:
             opened.write(content)
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    if others := stock.left_out(db.session):
+    if others := stock.left_out():
         click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)
 
 
@@ -254,9 +254,9 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
         notes: list[str] = []
         lines = stock.add_stores(db.session, content)
         if users:
-            lines += stock.add_users(db.session, content)
+            lines += stock.add_users(content)
         if prune:
-            lines += stock.delete_others(db.session, content, after_commit, notes)
+            lines += stock.delete_others(content, after_commit, notes)
         changes = stock.find_changes(db.session, content, prune, notes)
         lines += [line for change in changes for line in stock.describe(*change)]
         click.echo("\n".join(lines + notes))
@@ -266,7 +266,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             changes, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for old, new in bar:
-                stock.carry_out(db.session, old, new, after_commit)
+                stock.carry_out(old, new, after_commit)
 
 
 @commands.command("openapi")

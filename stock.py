@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
-from .database import TOKEN, AfterCommit
+from .database import TOKEN, AfterCommit, db
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
@@ -145,14 +145,15 @@ def differences(
             yield (*outer, name), was, will
 
 
-def export(session: AnySession, users: bool) -> bytes:
+def export(users: bool) -> bytes:
     """Return the content of a file, the same for the same catalogue."""
     while True:
-        token = session.scalar(TOKEN)
-        file = {"stores": read_stores(session), "statuses": read_statuses(session)}
+        token = db.session.scalar(TOKEN)
+        stores, statuses = read_stores(db.session), read_statuses(db.session)
+        file = {"stores": stores, "statuses": statuses}
         if users:
-            file["users"] = read_users(session)
-        if token == session.scalar(TOKEN):  # nobody wrote meanwhile
+            file["users"] = read_users()
+        if token == db.session.scalar(TOKEN):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
 
@@ -192,11 +193,11 @@ def name_of(status: Mapping[str, Any]) -> str:
     return f"{status['type']} {status['status']}"
 
 
-def read_users(session: AnySession) -> list[Json]:
+def read_users() -> list[Json]:
     keys = Key.user_id == User.user_id
     columns = (User.email, User.store_id, User.is_active, Key.key_hash, Key.created_on)
     users: dict[str, Json] = {}
-    for row in sorted(session.execute(sa.select(*columns).outerjoin(Key, keys))):
+    for row in sorted(db.session.execute(sa.select(*columns).outerjoin(Key, keys))):
         own = {"store_id": row.store_id, "is_active": row.is_active, "keys": {}}
         user = users.setdefault(row.email, {"email": row.email, **own})
         if row.key_hash:
@@ -204,10 +205,10 @@ def read_users(session: AnySession) -> list[Json]:
     return list(users.values())
 
 
-def left_out(session: AnySession) -> list[str]:
+def left_out() -> list[str]:
     """Return the types and languages in the database that are not configured."""
     codes = (Status.type, StatusText.lang_code, StoreText.lang_code)
-    found = session.scalars(sa.union(*(sa.select(code) for code in codes)))
+    found = db.session.scalars(sa.union(*(sa.select(code) for code in codes)))
     return sorted({*found} - {*config.types(), *config.languages()})
 
 
@@ -220,39 +221,37 @@ def add_stores(session: AnySession, file: Json) -> list[str]:
     return [f"store {row['store_id']}: {row['name']!r}" for row in new]
 
 
-def add_users(session: AnySession, file: Json) -> list[str]:
+def add_users(file: Json) -> list[str]:
     """Add the API users; return what is done, for a person.
 
     :raise 400: there are some: an old file would bring revoked keys back
     """
-    if session.scalar(sa.select(User.user_id).limit(1)):
+    if db.session.scalar(sa.select(User.user_id).limit(1)):
         raise BadRequest("The database has API users already; leave out --users.")
     for row in file["users"]:
         user = User(**{name: row[name] for name in row if name != "keys"})
-        session.add(user)
-        session.flush()
-        session.add_all(
+        db.session.add(user)
+        db.session.flush()
+        db.session.add_all(
             Key(key_hash=key_hash, created_on=day or sa.null(), user_id=user.user_id)
             for key_hash, day in row["keys"].items()
         )
     return [f"user {row['email']}" for row in file["users"]]
 
 
-def delete_others(
-    session: AnySession, file: Json, after_commit: AfterCommit, notes: list[str]
-) -> list[str]:
+def delete_others(file: Json, after_commit: AfterCommit, notes: list[str]) -> list[str]:
     """Delete the statuses that the *file* lacks; return what is done, for a person.
 
     Only the attempt shows what must stay: tables of a shop may refer to it.
     """
     lines = []
     in_file = set(map(name_of, file["statuses"]))
-    for row in read_statuses(session):
+    for row in read_statuses(db.session):
         if (name := name_of(row)) not in in_file:
-            status = session.get_one(Status, row["status_id"])
+            status = db.session.get_one(Status, row["status_id"])
             signals: AfterCommit = []
             try:
-                with session.begin_nested():
+                with db.session.begin_nested():
                     writing.check_deletable(status)
                     writing.delete_status(status, signals)
             except HTTPException as error:
@@ -325,11 +324,9 @@ def describe(old: Json, new: Json) -> Iterator[str]:
         yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
-def carry_out(
-    session: AnySession, old: Json, new: Json, after_commit: AfterCommit
-) -> None:
+def carry_out(old: Json, new: Json, after_commit: AfterCommit) -> None:
     """Write a status, and have its signals sent."""
-    status = write(session, old, new)
+    status = write(db.session, old, new)
     # Between the name of a table and that of a text: the store, the language.
     views = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
     signal = writing.status_updated if old else writing.status_created
