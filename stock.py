@@ -246,9 +246,11 @@ def delete_others(file: Json, after_commit: AfterCommit, notes: list[str]) -> li
     """
     lines = []
     in_file = set(map(name_of, file["statuses"]))
-    for row in read_statuses(db.session):
-        if (name := name_of(row)) not in in_file:
-            status = db.session.get_one(Status, row["status_id"])
+    of_type = Status.type.in_(config.types())
+    query = sa.select(Status).where(of_type).order_by(Status.type, Status.status)
+    for status in db.session.scalars(query).all():
+        name = f"{status.type} {status.status}"
+        if name not in in_file:
             signals: AfterCommit = []
             try:
                 with db.session.begin_nested():
@@ -351,7 +353,10 @@ def write(session: AnySession, old: Json, new: Json) -> Status:
         known = model.lang_code.in_(config.languages())
         session.execute(sa.delete(model).filter_by(**key).where(known))
         if rows:
-            session.execute(sa.insert(model), rows)
+            empty = dict.fromkeys(model.__table__.columns.keys())
+            # Plain rows instead of objects: there may be thousands.
+            insert = sa.insert(model).execution_options(dml_strategy="raw")
+            session.execute(insert, [empty | row for row in rows])
     if not old and "status_id" in new:
         skip_taken_ids(session)
     return status
