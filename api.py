@@ -61,7 +61,8 @@ def create_blueprint(
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     if docs:
-        bp.register_blueprint(openapi.create_docs_blueprint(list_form))
+        openapi.check_requirements()
+        bp.register_blueprint(openapi.bp)
     for rule in ("/", f"/<{AnyPath.NAME}:path>"):
         bp.add_url_rule(rule, FALLBACK, fallback, methods=METHODS)
     return bp
@@ -133,7 +134,7 @@ def guard() -> None:
 def is_public(app: Flask, request: Request) -> bool:
     """Say whether *request* reads the document or its page, which hold no data."""
     bp = app.blueprints[request.blueprint or ""]
-    return isinstance(bp, openapi.Docs) and request.method in {"GET", "HEAD"}
+    return bp is openapi.bp and request.method in {"GET", "HEAD"}
 
 
 def is_fallback(endpoint: str | None) -> bool:
