@@ -93,10 +93,8 @@ def prepare(state: BlueprintSetupState) -> None:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
     check_database(cast(Flask, state.app))
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
-    is_service = models.READER in state.app.extensions
-    known = config.SETTINGS | (config.SERVICE_SETTINGS if is_service else {})
-    config.check_names(state.app.config, known)
-    config.complete(state.app.config, config.SETTINGS)
+    if models.READER not in state.app.extensions:  # the service has its own already
+        config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
     mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)
     state.app.extensions.setdefault("order_statuses_mount", mount)

@@ -64,7 +64,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
     app.config.from_mapping(config.from_environment(os.environ))
     app.config.from_mapping(settings or {})
-    config.complete(app.config, config.SERVICE_SETTINGS)
+    config.complete(app.config, config.SETTINGS | config.SERVICE_SETTINGS)
     connect(app)
     app.register_error_handler(HTTPException, as_error)
     docs = app.config["ORDER_STATUSES_DOCS"]
