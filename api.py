@@ -18,7 +18,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import PathConverter
 
-from . import auth, cli, config, models, openapi, statuses, stores
+from . import auth, cli, config, database, openapi, statuses, stores
 from .caching import Cache
 from .responses import Resource, as_error, from_validation, no_content
 
@@ -93,7 +93,7 @@ def prepare(state: BlueprintSetupState) -> None:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
     check_database(cast(Flask, state.app))
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
-    if models.READER not in state.app.extensions:  # the service has its own already
+    if database.READER not in state.app.extensions:  # the service has its own already
         config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
     mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)
@@ -108,7 +108,7 @@ def check_database(app: Flask) -> None:
     """
     with app.app_context():
         try:
-            _ = models.db.engine
+            _ = database.db.engine
         except LookupError as error:
             raise ValueError(
                 "The API's tables are in the default database of the application's "
@@ -166,12 +166,12 @@ def is_served(method: str) -> bool:
 
 def unavailable(error: SQLAlchemyError) -> Response:
     """Return the 503 of a database that is away, or that was never set up."""
-    models.db.session.rollback()
-    if models.is_table_missing(error):
-        return as_error(models.not_initialised())
-    if not models.is_outage(error):
+    database.db.session.rollback()
+    if database.is_table_missing(error):
+        return as_error(database.not_initialised())
+    if not database.is_outage(error):
         raise error
-    logger.error("The database failed: %s", models.reason_of(error))
+    logger.error("The database failed: %s", database.reason_of(error))
     away = "The database cannot do this now; try again."
     return as_error(ServiceUnavailable(away, retry_after=5))
 

@@ -26,7 +26,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from . import auth, cli, config
 from .api import create_blueprint
-from .models import READER, db, reason_of
+from .database import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
 POOLER = "order_statuses_pooler"

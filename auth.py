@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from .models import CatalogueLock, Key, User, db, read
+from .database import db, read
+from .models import CatalogueLock, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 # Of a host's own login. Not Basic, for which browsers open a dialog of their own.

@@ -13,8 +13,9 @@ from cachetools import TTLCache
 from flask import Request, Response, current_app, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
+from werkzeug.http import generate_etag
 
-from . import models
+from . import database
 from .auth import caller
 
 View = Callable[..., Response]
@@ -88,7 +89,7 @@ def cached(view: View) -> View:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         tokens = g.order_statuses_tokens
         if not tokens:  # the host identified the caller
-            models.read(models.TOKEN, {}, is_plain=True)
+            database.read(database.TOKEN, {}, is_plain=True)
         cache: Cache = current_app.extensions["order_statuses_cache"]
         key = cache_key(current)
         entry = cache.get((*key, *tokens))
@@ -104,19 +105,20 @@ def cached(view: View) -> View:
 
 
 def make_entry(response: Response) -> Entry:
-    etag = etag_of(response)
+    body = response.get_data()
+    etag = generate_etag(body)
     headers = {**HEADERS, "ETag": f'"{etag}"'}
-    return Entry(response.get_data(), [*response.headers, *headers.items()], etag)
+    return Entry(body, [*response.headers, *headers.items()], etag)
 
 
 def cache_key(request: Request) -> tuple[Hashable, ...]:
     """Return all that a response depends on, but for the catalogue's token."""
     address = repr((request.root_path, request.path, request.query_string))
     return (
-        models.engine(),  # databases that are copies have the same token
+        database.engine(),  # databases that are copies have the same token
         caller().store_id,
         request.endpoint,
-        digest(address.encode()),
+        blake2b(address.encode(), digest_size=16).digest(),  # it may be long
     )
 
 
@@ -150,7 +152,7 @@ def check_preconditions(view: View, **ids: str) -> None:
         if not is_well_formed(name):
             raise BadRequest(f'{name} is malformed; quote the ETag: {name}: "abc".')
     if sent:
-        etag = etag_of(inspect.unwrap(view)(**ids))
+        etag = generate_etag(inspect.unwrap(view)(**ids).get_data())
         if ("If-Match" in sent and etag not in request.if_match) or (
             request.if_none_match.contains_weak(etag)
         ):
@@ -160,11 +162,3 @@ def check_preconditions(view: View, **ids: str) -> None:
 def is_well_formed(name: str) -> bool:
     """Say whether the condition *name* was sent as a list of quoted tags or ``*``."""
     return TAGS.fullmatch(request.headers.get(name, "")) is not None
-
-
-def etag_of(response: Response) -> str:
-    return digest(response.get_data())
-
-
-def digest(content: bytes) -> str:
-    return blake2b(content, digest_size=16).hexdigest()

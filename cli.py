@@ -18,10 +18,11 @@ from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import models, openapi, stock, writing
+from . import database, models, openapi, stock, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__
-from .models import NOT_SET_UP, READER, Key, Store, StoreText, User, db
+from .database import NOT_SET_UP, READER, db, transaction
+from .models import Key, Store, StoreText, User
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -253,7 +254,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     g.order_statuses_caller = Caller("flask order-statuses")
     with click_errors():
         content = stock.parse(file.read())
-        with writing.transaction() as after_commit:
+        with transaction() as after_commit:
             plan = stock.make_plan(db.session, content, prune, users)
             click.echo("\n".join(plan.lines))
             if dry_run or not plan:
@@ -283,7 +284,7 @@ def document() -> None:
 @contextmanager
 def write_command() -> Iterator[None]:
     """Write to the catalogue, with failures in words for an operator."""
-    with click_errors(), writing.transaction():
+    with click_errors(), transaction():
         yield
 
 
@@ -299,8 +300,8 @@ def click_errors() -> Iterator[None]:
     except ServiceUnavailable as error:
         raise click.ClickException(NOT_SET_UP) from error
     except SQLAlchemyError as error:
-        missing = models.is_table_missing(error)
-        reason = NOT_SET_UP if missing else models.reason_of(error)
+        missing = database.is_table_missing(error)
+        reason = NOT_SET_UP if missing else database.reason_of(error)
         raise click.ClickException(f"Nothing was changed. {reason}") from error
 
 

@@ -11,20 +11,9 @@ from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 
 from . import config
-from .models import (
-    MAX_ID,
-    TEXTS,
-    CatalogueLock,
-    Query,
-    Status,
-    StatusText,
-    Store,
-    StoreText,
-    db,
-    read,
-)
+from .database import Query, db, read
+from .models import MAX_ID, TEXTS, CatalogueLock, Status, StatusText, Store, StoreText
 
-Texts = type[StatusText] | type[StoreText]
 Row = TypeVar("Row", Status, Store)
 
 ID = re.compile("[1-9][0-9]{0,18}")
@@ -51,13 +40,6 @@ class Storefront:
 
     company_id: str
     company: str
-
-
-def language_or_default(lang_code: str | None) -> str:
-    """Return *lang_code* if it is configured, else the default language."""
-    if lang_code is None or lang_code not in config.languages():
-        return config.languages()[0]
-    return lang_code
 
 
 def list_statuses(
@@ -121,34 +103,25 @@ def snapshot(
 def read_statuses(
     query: Query, key: dict[str, Any], lang_code: str | None, store_id: int | None
 ) -> list[OrderStatus]:
-    """Run one of the queries for statuses at the end of this module."""
-    asked = language_or_default(lang_code)
-    seen = {"asked": asked, "default": config.languages()[0], "store_id": store_id}
-    return [
-        OrderStatus(
-            str(row.status_id),
-            row.status,
-            row.type,
-            row.is_default,
-            row.description,
-            row.email_subj,
-            row.email_header,
-            asked,
-            ImmutableDict(row.params),
-        )
-        for row in read(query, {**key, **seen})
-        if row.status_id is not None
+    """Run one of the queries for statuses at the end of this module.
+
+    A *lang_code* that is not configured means the default language.
+    """
+    default, *others = config.languages()
+    asked = lang_code if lang_code in others else default
+    seen = {"asked": asked, "default": default, "store_id": store_id}
+    rows = [
+        [str(status_id), *scalars, asked, ImmutableDict(params)]
+        for _, status_id, *scalars, params in read(query, {**key, **seen})
+        if status_id is not None
     ]
+    return [OrderStatus(*row) for row in rows]
 
 
 def list_stores(store_id: int | None = None) -> list[Storefront]:
     """Return all storefronts, or the one with this id alone."""
     rows = read(STORES if store_id is None else STORE, {"store_id": store_id})
-    return [
-        Storefront(str(row.store_id), row.name)
-        for row in rows
-        if row.store_id is not None
-    ]
+    return [Storefront(str(row[1]), row[2]) for row in rows if row[1] is not None]
 
 
 def get_store_or_404(store_id: str) -> Storefront:
@@ -157,21 +130,6 @@ def get_store_or_404(store_id: str) -> Storefront:
     if not found:
         raise NotFound("There is no such store.")
     return found[0]
-
-
-def texts_of(model: Texts, lang_code: str) -> tuple[Texts, sa.ColumnElement[bool]]:
-    """Return *model* under an alias, and what joins its row in a language.
-
-    *lang_code* is the name of the query's parameter.
-    """
-    texts = aliased(model)
-    keys: dict[str, Any] = {
-        "status_id": Status.status_id,
-        "store_id": sa.bindparam("store_id"),
-        "lang_code": sa.bindparam(lang_code),
-    }
-    joined = [getattr(texts, k) == keys[k] for k in keys if hasattr(model, k)]
-    return texts, sa.and_(*joined)
 
 
 def in_any_language(name: str) -> sa.ScalarSelect[str]:
@@ -193,11 +151,10 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
     Field by field, a text is the first that there is: the store's or the common one,
     in the language asked for, the default language or any; never null.
     """
-    preferred = [
-        texts_of(StoreText, "asked"),
-        texts_of(StatusText, "asked"),
-        texts_of(StoreText, "default"),
-        texts_of(StatusText, "default"),
+    preferred: list[tuple[Any, str]] = [
+        (aliased(model), lang_code)
+        for lang_code in ("asked", "default")
+        for model in (StoreText, StatusText)
     ]
 
     def text(name: str) -> sa.ColumnElement[str]:
@@ -210,11 +167,17 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
         Status.status,
         Status.type,
         Status.is_default,
-        Status.params,
         *[text(name) for name in TEXTS],
+        Status.params,
     ).outerjoin_from(CatalogueLock, Status, condition)
-    for row, joined in preferred:
-        query = query.outerjoin(row, joined)
+    for row, lang_code in preferred:
+        keys = [
+            Status.status_id == row.status_id,
+            row.lang_code == sa.bindparam(lang_code),
+        ]
+        if hasattr(row, "store_id"):
+            keys.append(row.store_id == sa.bindparam("store_id"))
+        query = query.outerjoin(row, sa.and_(*keys))
     return query.order_by(Status.status_id)
 
 

@@ -38,18 +38,18 @@ PARAM_NAME = "[A-Za-z0-9_.-]{1,64}"
 PARAM_LENGTH = 255
 
 
-def known_language(lang_code: str) -> None:
-    """Refuse a language that is not configured."""
-    configured = config.languages()
-    if lang_code not in configured:
-        raise ValidationError(f"Must be one of: {', '.join(configured)}.")
+def one_of(codes: Callable[[], tuple[str, ...]]) -> Callable[[str], None]:
+    """Return a validator that refuses a code that is not configured."""
+
+    def check(code: str) -> None:
+        if code not in codes():
+            raise ValidationError(f"Must be one of: {', '.join(codes())}.")
+
+    return check
 
 
-def known_type(type_: str) -> None:
-    """Refuse a type that is not configured."""
-    configured = config.types()
-    if type_ not in configured:
-        raise ValidationError(f"Must be one of: {', '.join(configured)}.")
+known_language = one_of(config.languages)
+known_type = one_of(config.types)
 
 
 def one_line(text: str) -> None:

@@ -5,6 +5,7 @@ from flask import Response, request
 from . import bodies, config, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
+from .database import transaction
 from .models import Status
 from .responses import Resource, address, as_json, as_list, no_content
 
@@ -39,13 +40,12 @@ def show(status_id: str, **_: str) -> Response:
 def create(**_: str) -> Response:
     """Create a status, its texts the same in every language."""
     body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         body.check()
         check_preconditions(index)
         fields = new_status_schema.load(body.decode())
-        status = writing.create_status(fields, config.languages())
+        status = writing.create_status(fields, config.languages(), after_commit)
         status_id = str(status.status_id)
-        after_commit.append(writing.created(status, fields))
     # The documentation's key, and the one that deployed clients read.
     created = {"statuses_id": status_id, "status_id": status_id}
     location = f"{address().rstrip('/')}/{status_id}"
@@ -56,24 +56,22 @@ def create(**_: str) -> Response:
 def update(status_id: str, **_: str) -> Response:
     """Change the fields in the body, and only those."""
     body = bodies.read(request)
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         status = reading.get_or_404(Status, status_id)
         body.check()
         check_preconditions(show, status_id=status_id)
         changes = changes_schema.load(body.decode())
         changes = write_query.load(request.args) | changes
-        writing.change_status(status, changes)
-        after_commit.append(writing.updated(status, changes))
+        writing.change_status(status, changes, after_commit)
     return as_json({"status_id": status_id})
 
 
 @bp.delete("/statuses/<status_id>")
 def delete(status_id: str, **_: str) -> Response:
     """Delete a status and its texts everywhere, unless it is built in or in use."""
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         status = reading.get_or_404(Status, status_id)
         check_preconditions(show, status_id=status_id)
         writing.check_deletable(status)
-        after_commit.append(writing.deleted(status))
-        writing.delete_status(status)
+        writing.delete_status(status, after_commit)
     return no_content()

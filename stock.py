@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from . import bodies, config, models, reading, schemas, writing
+from . import bodies, config, database, models, reading, schemas, writing
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
@@ -174,12 +174,12 @@ def nest(flat: Flat) -> Json:
 def export(session: AnySession, users: bool) -> bytes:
     """Return the content of a file, the same for the same catalogue."""
     while True:
-        token = session.scalar(models.TOKEN)
+        token = session.scalar(database.TOKEN)
         statuses = [EMPTY | nest(status) for status in read_statuses(session).values()]
         file: Json = {"stores": read_stores(session), "statuses": statuses}
         if users:
             file["users"] = read_users(session)
-        if token == session.scalar(models.TOKEN):  # nobody wrote meanwhile
+        if token == session.scalar(database.TOKEN):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
 
@@ -338,7 +338,7 @@ def reason_to_keep(session: AnySession, old: Flat) -> str | None:
     attempt = session.begin_nested()
     try:
         writing.check_deletable(status)
-        writing.delete_status(status)
+        writing.delete_status(status, [])
     except HTTPException as error:
         return error.description
     finally:
@@ -355,12 +355,14 @@ def carry_out(session: AnySession, plan: Plan) -> Iterator[list[Signal]]:
             status = write(session, old, new)
             # Between the name of a table and that of a text: the store, the language.
             views = {place[1:-1]: None for place in differences(old, new)} or [()]
-            updated = [(writing.status_updated, status, *view[::-1]) for view in views]
-            yield updated if old else [(writing.status_created, status)]
+            updated = [
+                (writing.status_updated, status, None, *view[::-1]) for view in views
+            ]
+            yield updated if old else [(writing.status_created, status, None)]
         else:
             status = session.get_one(Status, old[STATUS_ID])
-            yield [(writing.status_deleted, status)]
-            writing.delete_status(status)
+            yield [(writing.status_deleted, status, None)]
+            writing.delete_status(status, [])
     for row in plan.users:
         user = User(**{name: row[name] for name in row if name != "keys"})
         session.add(user)

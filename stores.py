@@ -5,6 +5,7 @@ from flask import Response, request
 from . import bodies, reading, schemas, writing
 from .auth import caller
 from .caching import cached, check_preconditions
+from .database import transaction
 from .models import Status, Store
 from .responses import Resource, as_json, as_list
 
@@ -59,13 +60,12 @@ def update_status(store_id: str, status_id: str, **_: str) -> Response:
     They change in one language. Other fields are set without a store.
     """
     body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with writing.transaction() as after_commit:
+    with transaction() as after_commit:
         store = reading.get_or_404(Store, store_id)
         status = reading.get_or_404(Status, status_id)
         body.check()
         check_preconditions(show_status, store_id=store_id, status_id=status_id)
         texts = store_texts_schema.load(body.decode())
         texts = write_query.load(request.args) | texts
-        writing.set_store_texts(status, store, texts)
-        after_commit.append(writing.updated(status, texts, store.store_id))
+        writing.set_store_texts(status, store.store_id, texts, after_commit)
     return as_json({"status_id": status_id})

@@ -1,33 +1,29 @@
-"""Writing: the one lock, what changes under it, and the signals of that."""
+"""Writing: what changes under the one lock, and the signals of that."""
 
 import logging
 import string
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from blinker import Namespace, Signal
 from flask import Flask, current_app, request
-from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import models, reading
+from . import reading
 from .auth import caller
+from .database import AfterCommit, db, lock_catalogue
 from .models import (
     TEXTS,
-    CatalogueLock,
     Key,
     Status,
     StatusText,
     Store,
     StoreText,
     User,
-    db,
 )
-from .responses import address
 
 Receiver = Callable[..., Any]
 
@@ -46,77 +42,9 @@ status_deleted = signals.signal("status-deleted")
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
-def transaction() -> Iterator[list[Callable[[], None]]]:
-    """Hold the catalogue's one lock, and commit at the end or roll back.
-
-    Whatever is read inside is the newest there is, and stays so until the commit. What
-    is put into the list is called after the commit.
-
-    :raise 503: the database was never set up
-    """
-    after_commit: list[Callable[[], None]] = []
-    try:
-        wait_for_lock()
-        yield after_commit
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
-    for call in after_commit:
-        call()
-
-
-def wait_for_lock() -> None:
-    """Take the lock, again where a host's stricter isolation refuses to wait for it.
-
-    That gives up what was read so far, but nothing that the host has written.
-    """
-    seconds = current_app.config.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
-    end = time.monotonic() + seconds
-    must_stay = has_work_of_host()
-    while True:
-        try:
-            return lock_catalogue()
-        except OperationalError as error:
-            if must_stay or not models.is_conflict(error) or time.monotonic() > end:
-                raise
-            db.session.rollback()
-
-
-def has_work_of_host() -> bool:
-    """Say whether a rollback now would lose what the host did in its session."""
-    session = session_of_host()
-    if session.new or session.dirty or session.deleted:
-        return True
-    if not session.in_transaction():
-        return False
-    # The session forgets what it flushed or wrote in bulk. PostgreSQL gives such a
-    # transaction an id; SQLite gives it the lock, which is then never refused.
-    connection = connection_of(session)
-    wrote = select(func.pg_current_xact_id_if_assigned().is_not(None))
-    return len(db.engines) > 1 or (
-        connection.dialect.name == "postgresql" and bool(connection.scalar(wrote))
-    )
-
-
-def lock_catalogue() -> None:
-    """Give the catalogue a new token, which makes every other writer wait."""
-    session = session_of_host()
-    if not models.renew_token(session, connection_of(session)):
-        raise models.not_initialised()
-
-
-def session_of_host() -> Session:
-    # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    return db.session() if callable(db.session) else db.session
-
-
-def connection_of(session: Session) -> Connection:
-    return session.connection(bind_arguments={"mapper": CatalogueLock})
-
-
-def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status:
+def create_status(
+    fields: Mapping[str, Any], languages: Iterable[str], after_commit: AfterCommit
+) -> Status:
     """Add a status with the next free letter, and its texts in all *languages*.
 
     :raise 400: no letter is left, or too many params
@@ -134,6 +62,7 @@ def create_status(fields: Mapping[str, Any], languages: Iterable[str]) -> Status
         StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
         for lang_code in languages
     )
+    after_commit.append(prepare(status_created, status, names(fields)))
     return status
 
 
@@ -146,7 +75,9 @@ def free_letter(type_: str) -> str:
     raise BadRequest("All letters of this type are taken; delete a status first.")
 
 
-def change_status(status: Status, fields: Mapping[str, Any]) -> None:
+def change_status(
+    status: Status, fields: Mapping[str, Any], after_commit: AfterCommit
+) -> None:
     """Set the *fields* given, the texts among them in the language *lang_code*.
 
     :raise 400: too many params
@@ -155,18 +86,21 @@ def change_status(status: Status, fields: Mapping[str, Any]) -> None:
         status.is_default = fields["is_default"]
     if "params" in fields:
         status.params = merge(status.params, fields["params"])
-    key = {"status_id": status.status_id, "lang_code": fields["lang_code"]}
+    lang_code = fields["lang_code"]
+    key = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StatusText, key, fields)
+    after_commit.append(prepare(status_updated, status, names(fields), lang_code))
 
 
-def set_store_texts(status: Status, store: Store, fields: Mapping[str, Any]) -> None:
+def set_store_texts(
+    status: Status, store_id: int, fields: Mapping[str, Any], after_commit: AfterCommit
+) -> None:
     """Set the e-mail texts given in a store, in the language *lang_code*."""
-    key = {
-        "status_id": status.status_id,
-        "store_id": store.store_id,
-        "lang_code": fields["lang_code"],
-    }
-    set_texts(StoreText, key, fields)
+    lang_code = fields["lang_code"]
+    of_status = {"status_id": status.status_id, "lang_code": lang_code}
+    set_texts(StoreText, {**of_status, "store_id": store_id}, fields)
+    what = names(fields)
+    after_commit.append(prepare(status_updated, status, what, lang_code, store_id))
 
 
 def set_texts(
@@ -216,11 +150,15 @@ def check_deletable(status: Status) -> None:
         raise BadRequest(f"Orders use this status: {count}. Give them another first.")
 
 
-def delete_status(status: Status) -> None:
+def delete_status(status: Status, after_commit: AfterCommit) -> None:
     """Remove *status*, and its texts everywhere.
 
     :raise 400: a table of the shop's refers to it
     """
+    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
+    descriptions = {row.lang_code: row.description for row in rows}
+    what = {"type": status.type, "status": status.status, **descriptions}
+    after_commit.append(prepare(status_deleted, status, what))
     # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
@@ -263,30 +201,12 @@ def remove_stores_but(kept: Sequence[int]) -> None:
         db.session.execute(delete(model).where(model.store_id.not_in(kept)))
 
 
-def created(status: Status, fields: Mapping[str, Any]) -> Callable[[], None]:
-    return prepare(status_created, status, what=names(fields))
-
-
-def updated(
-    status: Status, fields: Mapping[str, Any], store_id: int | None = None
-) -> Callable[[], None]:
-    what = names(fields)
-    return prepare(status_updated, status, fields["lang_code"], store_id, what)
-
-
-def deleted(status: Status) -> Callable[[], None]:
-    rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
-    descriptions = {row.lang_code: row.description for row in rows}
-    what = {"type": status.type, "status": status.status, **descriptions}
-    return prepare(status_deleted, status, what=what)
-
-
 def prepare(
     signal: Signal,
     status: Status,
+    what: object,
     lang_code: str | None = None,
     store_id: int | None = None,
-    what: object = None,
 ) -> Callable[[], None]:
     """Return a function that logs *what* and sends *signal*, for after the commit.
 
@@ -300,7 +220,7 @@ def prepare(
         values = {"status": seen, "caller": caller(), "store_id": store_id}
 
     def log_and_send() -> None:
-        if what:
+        if request:  # else a command, which prints what it does
             log_write(status_id, what)
         send(app, receivers, values)
 
@@ -309,11 +229,10 @@ def prepare(
 
 def log_write(status_id: int, what: object) -> None:
     """Log who did *what* to a status, once it is committed, in one line."""
-    environ = request.environ
+    environ, path = request.environ, quote(request.root_path + request.path)
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
-    method = request.method
     # repr() leaves no line break of a name or a text as it is.
-    logger.info("%r %s %s %s %s %r", who, key, method, address(), status_id, what)
+    logger.info("%r %s %s %s %s %r", who, key, request.method, path, status_id, what)
 
 
 def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from order_statuses.models import Base, db
+from order_statuses.database import db
+from order_statuses.models import Base
 
 
 def migrate(connection: Connection) -> None:

@@ -30,7 +30,8 @@ from werkzeug.test import EnvironBuilder
 
 from order_statuses.caching import Cache
 from order_statuses.config import SQLITE_PRAGMAS
-from order_statuses.models import Status, StatusText, Store, StoreText, db
+from order_statuses.database import db
+from order_statuses.models import Status, StatusText, Store, StoreText
 from order_statuses.writing import LETTERS
 
 from . import faults

@@ -30,16 +30,8 @@ from sqlalchemy import (
 from order_statuses import cli
 from order_statuses.app import create_app
 from order_statuses.auth import key_hash
-from order_statuses.models import (
-    READER,
-    RENEW,
-    Base,
-    Key,
-    Status,
-    Store,
-    User,
-    db,
-)
+from order_statuses.database import READER, db
+from order_statuses.models import RENEW, Base, Key, Status, Store, User
 
 from .contract import CheckedClient
 from .embedding import Wheel, build_wheel

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import httpx
 from sqlalchemy import select
 
-from order_statuses.models import Status, StatusText, StoreText, db
+from order_statuses.database import db
+from order_statuses.models import Status, StatusText, StoreText
 
 from .conftest import ADMINISTRATOR, KEY, service
 

@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 
 from order_statuses import openapi
 from order_statuses.auth import Caller
-from order_statuses.models import Key, User, db
+from order_statuses.database import db
+from order_statuses.models import Key, User
 
 from .conftest import (
     ADMINISTRATOR,

@@ -14,7 +14,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
-from order_statuses.models import READER, CatalogueLock, User, db, fetch
+from order_statuses.database import READER, db, fetch
+from order_statuses.models import CatalogueLock, User
 
 from .conftest import ADMINISTRATOR, client_of, engines_of, service
 

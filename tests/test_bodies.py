@@ -11,7 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from order_statuses.models import Base, db
+from order_statuses.database import db
+from order_statuses.models import Base
 
 from .test_addresses import assert_error
 

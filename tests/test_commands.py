@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from order_statuses.auth import key_hash
 from order_statuses.config import __version__
-from order_statuses.models import Key, Store, StoreText, User, db
+from order_statuses.database import db
+from order_statuses.models import Key, Store, StoreText, User
 
 from .conftest import ADMINISTRATOR, BOUND, basic, service
 

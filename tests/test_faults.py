@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import select, text
 
 from order_statuses import cli
-from order_statuses.models import StatusText, db
+from order_statuses.database import db
+from order_statuses.models import StatusText
 
 from . import faults
 from .conftest import ADMINISTRATOR, KEY, basic, service

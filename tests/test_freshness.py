@@ -12,7 +12,8 @@ from sqlalchemy import Table, delete, insert, select, text
 
 from order_statuses.auth import Caller
 from order_statuses.caching import Cache, Entry
-from order_statuses.models import Base, Status, StatusText, Store, StoreText, db
+from order_statuses.database import db
+from order_statuses.models import Base, Status, StatusText, Store, StoreText
 
 from .conftest import (
     ADMINISTRATOR,

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from order_statuses import cli, config
-from order_statuses.models import db
+from order_statuses.database import db
 
 from .conftest import service
 

@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from order_statuses.models import StatusText, db
+from order_statuses.database import db
+from order_statuses.models import StatusText
 
 from .conftest import ADMINISTRATOR, client_of, service
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from order_statuses.models import db
+from order_statuses.database import db
 
 from .conftest import ADMINISTRATOR, KEY, fill, service
 from .servers import free_port, gunicorn, is_open, stop, wait_until

@@ -21,7 +21,8 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
 
 from order_statuses import writing
 from order_statuses.config import database_url
-from order_statuses.models import TOKEN, Status, StatusText, StoreText, db
+from order_statuses.database import TOKEN, db
+from order_statuses.models import Status, StatusText, StoreText
 from order_statuses.writing import LETTERS
 
 from .conftest import (

@@ -16,6 +16,7 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from order_statuses import cli
+from order_statuses.database import db, transaction
 from order_statuses.models import (
     Base,
     CatalogueLock,
@@ -25,9 +26,7 @@ from order_statuses.models import (
     Store,
     StoreText,
     User,
-    db,
 )
-from order_statuses.writing import transaction
 
 from .conftest import PostgresDatabases, service, statements_of
 from .test_commands import run

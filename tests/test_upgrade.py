@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from order_statuses import cli, stock
 from order_statuses.auth import key_hash
-from order_statuses.models import db
+from order_statuses.database import db
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, client_of, service
 from .servers import ROOT, running
