@@ -88,9 +88,8 @@ def connect(app: Flask) -> None:
     """Give *app* its database; nothing is opened before the first request."""
     options = config.engine_options(app.config)
     app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     try:
-        SQLAlchemy(app)
+        SQLAlchemy(app, engine_options=options)
     except OSError as error:  # the instance folder cannot be made
         raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
@@ -109,8 +108,10 @@ def check_writable(file: str) -> None:
 
     :raise ValueError: it is in one
     """
-    folder, is_url = os.path.dirname(file), file.startswith("file:")
-    if not (is_url or os.access(folder, os.W_OK | os.X_OK, effective_ids=True)):
+    if file.startswith("file:"):  # a URL with options of SQLite's own
+        return
+    folder = os.path.dirname(file)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         raise config.SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
 
 

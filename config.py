@@ -15,7 +15,6 @@ from sqlalchemy.exc import ArgumentError
 
 __version__ = "0.1.0"
 
-PREFIX = "ORDER_STATUSES_"
 # What Kubernetes makes for a Service called order-statuses, or order-statuses-db.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
@@ -185,7 +184,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def is_ours(name: str) -> bool:
     """Say whether *name* looks like a setting of ours, known or not."""
-    return name.startswith(PREFIX) and not OF_KUBERNETES.fullmatch(name)
+    return name.startswith("ORDER_STATUSES_") and not OF_KUBERNETES.fullmatch(name)
 
 
 def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
