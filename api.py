@@ -61,7 +61,7 @@ def create_blueprint(
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     if docs:
-        openapi.check_requirements()
+        openapi.require("yaml", "flask_swagger_ui")
         bp.register_blueprint(openapi.bp)
     for rule in ("/", f"/<{AnyPath.NAME}:path>"):
         bp.add_url_rule(rule, FALLBACK, fallback, methods=METHODS)

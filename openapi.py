@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def page(**_: str) -> Response:
 def file(**_: str) -> Response:
     """Read a file of the page."""
     name = Path(request.path).name
-    folder = PAGE if name == "init.js" else folder_of("flask_swagger_ui") / "dist"
+    folder = PAGE if name == "init.js" else files("flask_swagger_ui") / "dist"
     return for_everyone((folder / name).read_bytes(), FILES[name])
 
 
@@ -95,26 +96,16 @@ def other_pages() -> Iterator[tuple[str, str]]:
                 yield url, mount.list_form
 
 
-def check_requirements() -> None:
-    """Refuse to serve the document without what it needs.
+def require(*packages: str) -> None:
+    """Check that *packages* of the extra ``docs`` are installed.
 
-    :raise ModuleNotFoundError: the extra ``docs`` is not installed
-    """
-    for package in ("yaml", "flask_swagger_ui"):
-        folder_of(package)
-
-
-def folder_of(package: str) -> Path:
-    """Return the folder of a *package* of the extra ``docs``.
-
-    :raise ModuleNotFoundError: it is not installed
+    :raise ModuleNotFoundError: with the one that is not
     """
     # Without the import, since most processes are never asked for the document.
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        how = "pip install 'order-statuses[docs]'"
-        raise ModuleNotFoundError(f"The OpenAPI document needs {package}: {how}")
-    return Path(spec.origin).parent
+    for package in packages:
+        if find_spec(package) is None:
+            how = "pip install 'order-statuses[docs]'"
+            raise ModuleNotFoundError(f"The OpenAPI document needs {package}: {how}")
 
 
 def describe(list_form: str, server: str) -> Json:
@@ -136,7 +127,7 @@ def describe(list_form: str, server: str) -> Json:
 @cache
 def read() -> str:
     """Return what openapi.yaml holds, as JSON."""
-    folder_of("yaml")
+    require("yaml")
     import yaml
 
     return json.dumps(yaml.safe_load(FILE.read_text(encoding="utf-8")))
