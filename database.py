@@ -161,8 +161,8 @@ def lock_catalogue() -> None:
     session = session_of_host()
     if connection_of(session).execute(RENEW).rowcount == 0:
         raise not_initialised()
-    transaction = session.get_nested_transaction() or session.get_transaction()
-    session.info[RENEWED_IN] = transaction
+    innermost = session.get_nested_transaction() or session.get_transaction()
+    session.info[RENEWED_IN] = innermost
 
 
 def session_of_host() -> Session:

@@ -179,8 +179,8 @@ def renew_token_of_host(_: Any, connection: sa.Connection, changed: Base) -> Non
     """Renew the token once a transaction when a host changes what a GET shows."""
     session = cast(Session, object_session(changed))
     # A savepoint that is rolled back takes its renewal along.
-    transaction = session.get_nested_transaction() or session.get_transaction()
-    is_renewed = session.info.get(RENEWED_IN) is transaction
+    innermost = session.get_nested_transaction() or session.get_transaction()
+    is_renewed = session.info.get(RENEWED_IN) is innermost
     if not (is_renewed or isinstance(changed, User | Key | CatalogueLock)):
         connection.execute(RENEW)
-        session.info[RENEWED_IN] = transaction
+        session.info[RENEWED_IN] = innermost
