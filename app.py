@@ -132,10 +132,10 @@ def set_parameters(engines: Iterable[Engine], parameters: Mapping[str, str]) -> 
 
     def set_in_connection(connection: Any, record: Any) -> None:
         arguments = [json.dumps(parameters), connection.info.backend_pid]
-        is_direct = connection.execute(SET_PARAMETERS, arguments).rowcount > 0
+        is_pooled = connection.execute(SET_PARAMETERS, arguments).rowcount == 0
         connection.commit()
-        record.info[POOLER] = not is_direct
-        if not is_direct:
+        record.info[POOLER] = is_pooled
+        if is_pooled:
             connection.prepare_threshold = None
 
     def set_in_transaction(_session: Any, _: Any, connection: Connection) -> None:
