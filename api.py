@@ -61,7 +61,8 @@ def create_blueprint(
     bp.register_blueprint(statuses.bp)
     bp.register_blueprint(stores.bp)
     if docs:
-        bp.register_blueprint(openapi.create_docs_blueprint(list_form))
+        openapi.require("yaml", "flask_swagger_ui")
+        bp.register_blueprint(openapi.bp)
     for rule in ("/", f"/<{AnyPath.NAME}:path>"):
         bp.add_url_rule(rule, FALLBACK, fallback, methods=METHODS)
     return bp
@@ -92,10 +93,8 @@ def prepare(state: BlueprintSetupState) -> None:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
     check_database(cast(Flask, state.app))
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
-    is_service = database.READER in state.app.extensions
-    known = config.SETTINGS | (config.SERVICE_SETTINGS if is_service else {})
-    config.check_names(state.app.config, known)
-    config.complete(state.app.config, config.SETTINGS)
+    if database.READER not in state.app.extensions:  # the service has its own already
+        config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
     mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)
     state.app.extensions.setdefault("order_statuses_mount", mount)
@@ -133,7 +132,7 @@ def guard() -> None:
 def is_public(app: Flask, request: Request) -> bool:
     """Say whether *request* reads the document or its page, which hold no data."""
     bp = app.blueprints[request.blueprint or ""]
-    return isinstance(bp, openapi.Docs) and request.method in {"GET", "HEAD"}
+    return bp is openapi.bp and request.method in {"GET", "HEAD"}
 
 
 def is_fallback(endpoint: str | None) -> bool:

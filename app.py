@@ -10,10 +10,10 @@ import struct
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_to_bytes
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 import click
 from flask import Flask, Request, Response, redirect, request, url_for
@@ -29,9 +29,6 @@ from .api import create_blueprint
 from .database import READER, db, reason_of
 from .responses import Resource, as_error, as_json
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
 POOLER = "order_statuses_pooler"
 # One statement needs no BEGIN and no ROLLBACK, which are round trips.
 OF_READER = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
@@ -45,9 +42,10 @@ SET_PARAMETERS = """
 """
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LOOPBACK = re.compile(r"(::ffff:)?127(\.\d+){3}|::1")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
-REFUSED_HEADERS = ("Authorization", "Forwarded", "Via", "X-Real-IP")
+REFUSED = re.compile("HTTP_(AUTHORIZATION|FORWARDED|VIA|X_REAL_IP|X_FORWARDED_.*)")
 # Where Linux lists the TCP connections of this machine, and whose they are.
 CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the second table
@@ -64,7 +62,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
     app.config.from_mapping(config.from_environment(os.environ))
     app.config.from_mapping(settings or {})
-    config.complete(app.config, config.SERVICE_SETTINGS)
+    config.complete(app.config, config.SETTINGS | config.SERVICE_SETTINGS)
     connect(app)
     app.register_error_handler(HTTPException, as_error)
     docs = app.config["ORDER_STATUSES_DOCS"]
@@ -90,33 +88,27 @@ def connect(app: Flask) -> None:
     """Give *app* its database; nothing is opened before the first request."""
     options = config.engine_options(app.config)
     app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     try:
-        SQLAlchemy(app)
+        SQLAlchemy(app, engine_options=options)
     except OSError as error:  # the instance folder cannot be made
         raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():
         reader = create_engine(db.engine.url, **options, **OF_READER)
         app.extensions[READER] = reader
-        if is_embedded(app):
-            check_writable(db.engine.url.database)
+        if db.engine.name == "sqlite":
+            check_writable(str(db.engine.url.database))
             event.listen(db.engine, "connect", set_pragmas)
         else:
             parameters = config.postgresql_parameters(app.config)
             set_parameters([db.engine, reader], parameters)
 
 
-def is_embedded(app: Flask) -> bool:
-    backend: str = app.config["DATABASE_URL"].get_backend_name()
-    return backend == "sqlite"
-
-
-def check_writable(file: str | None) -> None:
+def check_writable(file: str) -> None:
     """Refuse an SQLite *file* in a folder where SQLite cannot write.
 
     :raise ValueError: it is in one
     """
-    if not file or file.startswith("file:"):
+    if file.startswith("file:"):  # a URL with options of SQLite's own
         return
     folder = os.path.dirname(file)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
@@ -139,12 +131,11 @@ def set_parameters(engines: Iterable[Engine], parameters: Mapping[str, str]) -> 
     locally = "; ".join(["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", *local])
 
     def set_in_connection(connection: Any, record: Any) -> None:
-        autocommit, connection.autocommit = connection.autocommit, True
         arguments = [json.dumps(parameters), connection.info.backend_pid]
-        found = connection.execute(SET_PARAMETERS, arguments)
-        connection.autocommit = autocommit
-        record.info[POOLER] = not found.rowcount
-        if not found.rowcount:
+        is_pooled = connection.execute(SET_PARAMETERS, arguments).rowcount == 0
+        connection.commit()
+        record.info[POOLER] = is_pooled
+        if is_pooled:
             connection.prepare_threshold = None
 
     def set_in_transaction(_session: Any, _: Any, connection: Connection) -> None:
@@ -203,9 +194,7 @@ class Service(Flask):
     Shops without URL rewriting have the address ``/api.php?_d=statuses/1``.
     """
 
-    def wsgi_app(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
+    def wsgi_app(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == "/api.php":
             environ.update(without_api_php(environ.get("QUERY_STRING", "")))
         sent = environ.get("HTTP_X_REQUEST_ID", "")
@@ -230,14 +219,12 @@ def without_api_php(query: str) -> dict[str, str]:
     >>> without_api_php("_d=statuses/1&lang_code=ru")
     {'PATH_INFO': '/api/statuses/1', 'QUERY_STRING': 'lang_code=ru'}
     """
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    first = {name: value for name, _, value in reversed(pairs)}
-    address = unquote_to_bytes(first.get("_d", first.get("q", ""))).decode("latin-1")
-    kept = ["".join(pair) for pair in pairs if pair[0] not in {"_d", "q"}]
-    return {
-        "PATH_INFO": f"/api/{address.removeprefix('/')}",
-        "QUERY_STRING": "&".join(kept),
-    }
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
+    first = dict(reversed(pairs))
+    address = first.get("_d", first.get("q", "")).removeprefix("/")
+    kept = [(name, value) for name, value in pairs if name not in {"_d", "q"}]
+    others = urlencode(kept, encoding="latin-1")
+    return {"PATH_INFO": f"/api/{address}", "QUERY_STRING": others}
 
 
 def is_flask_run() -> bool:
@@ -255,7 +242,7 @@ def add_local_admin(app: Flask) -> None:
             err=True,
         )
     with app.app_context():
-        if is_embedded(app):
+        if db.engine.name == "sqlite":
             cli.initialise()
 
 
@@ -268,27 +255,15 @@ def identify_local_admin() -> auth.Caller:
 
 def is_local_admin(request: Request) -> bool:
     """Say whether *request* is from this machine, unproxied and without credentials."""
-    headers, environ = request.headers, request.environ
+    environ = request.environ
     return (
-        is_loopback(request.remote_addr or "")
-        and LOOPBACK_HOST.fullmatch(headers.get("Host", "")) is not None
+        LOOPBACK.fullmatch(environ.get("REMOTE_ADDR", "")) is not None
+        and LOOPBACK_HOST.fullmatch(environ.get("HTTP_HOST", "")) is not None
         and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
-        and not any(name in headers for name in REFUSED_HEADERS)
-        and not any(name.startswith("HTTP_X_FORWARDED_") for name in environ)
+        and not any(map(REFUSED.fullmatch, environ))
         and not auth.is_foreign(request)
         and is_own(environ.get("werkzeug.socket"))
     )
-
-
-def is_loopback(address: str) -> bool:
-    try:
-        return parse_address(address).is_loopback
-    except ValueError:  # a Unix socket has none
-        return False
-
-
-def parse_address(address: str) -> IPv4Address | IPv6Address:
-    return ip_address(address.removeprefix("::ffff:"))  # of IPv4 in IPv6
 
 
 def is_own(connection: socket.socket | None) -> bool:
@@ -332,5 +307,6 @@ def in_table(address: tuple[Any, ...]) -> str:
     '0100007F:1388'
     """
     host, port = address[:2]
-    words = struct.iter_unpack("=I", parse_address(host).packed)
+    packed = ip_address(host.removeprefix("::ffff:")).packed  # of IPv4 in IPv6
+    words = struct.iter_unpack("=I", packed)
     return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"

@@ -5,7 +5,7 @@ sets it in ``app.config``.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple, cast
 
@@ -15,13 +15,12 @@ from sqlalchemy.exc import ArgumentError
 
 __version__ = "0.1.0"
 
-PREFIX = "ORDER_STATUSES_"
 # What Kubernetes makes for a Service called order-statuses, or order-statuses-db.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
-ON = dict.fromkeys(("1", "true", "yes"), True)
-OFF = dict.fromkeys(("0", "false", "no"), False)
+SWITCH = dict.fromkeys(("1", "true", "yes"), True)
+SWITCH |= dict.fromkeys(("0", "false", "no"), False)
 
 
 class SettingError(ValueError):
@@ -67,10 +66,7 @@ def seconds(default: str, least: int) -> Setting:
 
 def switch(default: str) -> Setting:
     """Take a word for on or off, or a boolean."""
-    words = ON | OFF
-    return Setting(
-        default, "yes or no", lambda value: words[str(value).strip().lower()]
-    )
+    return Setting(default, "yes or no", lambda v: SWITCH[str(v).strip().lower()])
 
 
 def one_of(*words: str) -> Setting:
@@ -78,15 +74,11 @@ def one_of(*words: str) -> Setting:
     return Setting(words[0], " or ".join(words), lambda v: words[words.index(v)])
 
 
-def hook() -> Setting:
+def hook(value: Any) -> Any:
     """Take a callable, or None for none."""
-
-    def parse(value: Any) -> Any:
-        if value is not None and not callable(value):
-            raise ValueError
-        return value
-
-    return Setting(None, "a callable in app.config", parse)
+    if value is not None and not callable(value):
+        raise ValueError
+    return value
 
 
 def database_url(value: str) -> URL:
@@ -108,8 +100,8 @@ SETTINGS = {
     "ORDER_STATUSES_LANGUAGES": codes("en,ru", LANGUAGE, "language codes"),
     "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
-    "ORDER_STATUSES_IDENTIFY": hook(),
-    "ORDER_STATUSES_IN_USE": hook(),
+    "ORDER_STATUSES_IDENTIFY": Setting(None, "a callable in app.config", hook),
+    "ORDER_STATUSES_IN_USE": Setting(None, "a callable in app.config", hook),
 }
 
 # Of the standalone service alone.
@@ -143,7 +135,7 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         # Texts and e-mail addresses are none of the log's business.
         "hide_parameters": True,
     }
-    if settings["DATABASE_URL"].get_backend_name() == "sqlite":
+    if settings["DATABASE_URL"].drivername == "sqlite":
         options["paramstyle"] = "named"  # as the driver of PostgreSQL
         options["connect_args"] = {
             "timeout": settings["ORDER_STATUSES_LOCK_TIMEOUT"],
@@ -182,32 +174,31 @@ def types() -> tuple[str, ...]:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that *environ* has, as they were written."""
-    known = SETTINGS | SERVICE_SETTINGS
-    check_names(environ, known)
-    return {name: environ[name] for name in known if name in environ}
+    """Return the settings in *environ*, unparsed; *complete* refuses unknown ones."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in SERVICE_SETTINGS or is_ours(name)
+    }
 
 
-def check_names(names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse names that look like settings of ours and are not *known*.
-
-    :raise ValueError: with the nearest known name
-    """
-    for name in names:
-        ours = name.startswith(PREFIX) and not OF_KUBERNETES.fullmatch(name)
-        if ours and name not in known:
-            (nearest,) = get_close_matches(name, known, n=1, cutoff=0)
-            hint = f"is {nearest} meant?"
-            if name in SERVICE_SETTINGS:
-                hint = "it is one of the standalone service."
-            raise SettingError(f"{name} is no setting here; {hint}")
+def is_ours(name: str) -> bool:
+    """Say whether *name* looks like a setting of ours, known or not."""
+    return name.startswith("ORDER_STATUSES_") and not OF_KUBERNETES.fullmatch(name)
 
 
 def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
     """Give *app_config* the *settings* it lacks, and parse each value in place.
 
-    :raise ValueError: naming the setting, for an invalid value
+    :raise ValueError: naming the setting, for an unknown one or an invalid value
     """
+    for name in app_config:
+        if is_ours(name) and name not in settings:
+            (nearest,) = get_close_matches(name, settings, n=1, cutoff=0)
+            hint = f"is {nearest} meant?"
+            if name in SERVICE_SETTINGS:
+                hint = "it is one of the standalone service."
+            raise SettingError(f"{name} is no setting here; {hint}")
     for name, setting in settings.items():
         value = app_config.get(name, setting.default)
         try:

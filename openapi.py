@@ -5,54 +5,29 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from html import escape
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from flask import Response, current_app, request, url_for
+from jinja2 import Environment, FileSystemLoader
 from werkzeug.routing import BuildError
 
 from . import config
-from .responses import Resource, as_json
+from .responses import Resource, as_json, list_form
 
 Json = dict[str, Any]
 
-FILE = Path(__file__).parent / "openapi.yaml"
+FILE = Path(__file__).with_name("openapi.yaml")
 ADDRESS = "/openapi.json"
-CONDITIONAL = ("put", "delete")  # where a setting makes If-Match required
-
-# Swagger UI's own page has an inline script, which the headers below forbid.
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Order statuses</title>
-<link rel="icon" href="{files}favicon-32x32.png">
-<link rel="stylesheet" href="{files}index.css">
-<link rel="stylesheet" href="{files}swagger-ui.css">
-<div id="page"></div>
-<footer class="swagger-ui"><div class="wrapper"><p>{links}</p></div></footer>
-<script src="{files}swagger-ui-bundle.js"></script>
-<script src="{files}init.js" data-credentials="{credentials}"></script>
-</html>
-"""
-LINK = 'At <a href="{page}">{prefix}</a>, lists come {form}.'
-FORMS = {"array": "as plain arrays", "envelope": "in an envelope"}
-SCRIPT = """const { src, dataset } = document.currentScript;
-SwaggerUIBundle({
-  dom_id: "#page",
-  url: new URL("../openapi.json", src).href,
-  requestInterceptor: (request) =>
-    request.loadSpec ? request : Object.assign(request, dataset),
-  deepLinking: true,
-  defaultModelsExpandDepth: -1, // no list of schemas: each operation has its own
-  validatorUrl: null, // which is another host
-});
-"""
-# Of Swagger UI. What a system says of .js may be wrong.
+PAGE = Path(__file__).with_name("page")
+# Not Flask's, which renders with the templates and the variables of a host.
+TEMPLATES = Environment(loader=FileSystemLoader(PAGE), autoescape=True)
+# Of the page, all but the first by Swagger UI. What a system says of .js may be wrong.
 FILES = {
+    "init.js": "text/javascript",
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "index.css": "text/css",
@@ -66,52 +41,41 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# Everyone may read what it serves, which holds no data.
+bp = Resource("docs", __name__)
 
-class Docs(Resource):
-    """A blueprint of what everyone may read, since it holds no data."""
+
+@bp.get(ADDRESS)
+def document(**_: str) -> Response:
+    """Read the document."""
+    prefix = request.path.rstrip("/").removesuffix(ADDRESS)
+    return as_json(describe(list_form(), quote(request.root_path + prefix)))
 
 
-def create_docs_blueprint(list_form: str) -> Docs:
-    """Return a new blueprint of the document of an API with lists in *list_form*.
+@bp.get("/docs")
+def page(**_: str) -> Response:
+    """Show the document, to read and to try."""
+    has_own_login = current_app.config["ORDER_STATUSES_IDENTIFY"] is not None
+    html = TEMPLATES.get_template("index.html").render(
+        # Relative, since a server in front may have another prefix.
+        files="" if request.path.endswith("/") else "docs/",
+        # A host may know its callers by cookies. After a 401 of HTTP Basic to a request
+        # with credentials, browsers open a dialog of their own.
+        credentials="same-origin" if has_own_login else "omit",
+        others=other_pages(),
+    )
+    return for_everyone(html, "text/html")
 
-    :raise ModuleNotFoundError: the extra ``docs`` is not installed
-    """
-    folder_of("yaml")
-    folder = folder_of("flask_swagger_ui") / "dist"
-    bp = Docs("docs", __name__)
-    bp.list_form = list_form
 
-    @bp.get(ADDRESS)
-    def document(**_: str) -> Response:
-        """Read the document."""
-        prefix = request.path.rstrip("/").removesuffix(ADDRESS)
-        return as_json(describe(list_form, quote(request.root_path + prefix)))
+def file(**_: str) -> Response:
+    """Read a file of the page."""
+    name = Path(request.path).name
+    folder = PAGE if name == "init.js" else files("flask_swagger_ui") / "dist"
+    return for_everyone((folder / name).read_bytes(), FILES[name])
 
-    @bp.get("/docs")
-    def page(**_: str) -> Response:
-        """Show the document, to read and to try."""
-        html = PAGE.format(
-            # Relative, since a server in front may have another prefix.
-            files="" if request.path.endswith("/") else "docs/",
-            # Else browsers open a dialog of their own after a 401 of HTTP Basic.
-            credentials="same-origin" if has_own_login() else "omit",
-            links=" ".join(links_to_others()),
-        )
-        return for_everyone(html, "text/html")
 
-    @bp.get("/docs/init.js")
-    def script(**_: str) -> Response:
-        """Start Swagger UI."""
-        return for_everyone(SCRIPT, "text/javascript")
-
-    def file(**_: str) -> Response:
-        """Read a file of Swagger UI."""
-        name = request.path.rstrip("/").rpartition("/")[2]
-        return for_everyone((folder / name).read_bytes(), FILES[name])
-
-    for name in FILES:
-        bp.add_url_rule(f"/docs/{name}", view_func=file)
-    return bp
+for name in FILES:
+    bp.add_url_rule(f"/docs/{name}", view_func=file)
 
 
 def for_everyone(body: str | bytes, mimetype: str) -> Response:
@@ -122,19 +86,26 @@ def for_everyone(body: str | bytes, mimetype: str) -> Response:
     return response
 
 
-def has_own_login() -> bool:
-    """Say whether callers may be known by cookies, for which the host knows how."""
-    return current_app.config["ORDER_STATUSES_IDENTIFY"] is not None
-
-
-def links_to_others() -> Iterator[str]:
-    """Yield a sentence with a link for each other mount that has a page."""
-    for name, bp in current_app.blueprints.items():
-        if isinstance(bp, Docs) and name != request.blueprint:
+def other_pages() -> Iterator[tuple[str, str]]:
+    """Yield the address of each other mount's page, and the form of its lists."""
+    for name, mount in current_app.blueprints.items():
+        has_page = current_app.blueprints.get(f"{name}.{bp.name}") is bp
+        if isinstance(mount, Resource) and has_page and name != request.blueprints[1]:
             with suppress(BuildError):  # its prefix has other variables
-                page = escape(url_for(f"{name}.page", **request.view_args or {}))
-                prefix = page.removesuffix("/docs")
-                yield LINK.format(page=page, prefix=prefix, form=FORMS[bp.list_form])
+                url = url_for(f"{name}.docs.page", **request.view_args or {})
+                yield url, mount.list_form
+
+
+def require(*packages: str) -> None:
+    """Check that *packages* of the extra ``docs`` are installed.
+
+    :raise ModuleNotFoundError: with the one that is not
+    """
+    # Without the import, since most processes are never asked for the document.
+    for package in packages:
+        if find_spec(package) is None:
+            how = "pip install 'order-statuses[docs]'"
+            raise ModuleNotFoundError(f"The OpenAPI document needs {package}: {how}")
 
 
 def describe(list_form: str, server: str) -> Json:
@@ -156,23 +127,10 @@ def describe(list_form: str, server: str) -> Json:
 @cache
 def read() -> str:
     """Return what openapi.yaml holds, as JSON."""
-    folder_of("yaml")
+    require("yaml")
     import yaml
 
     return json.dumps(yaml.safe_load(FILE.read_text(encoding="utf-8")))
-
-
-def folder_of(package: str) -> Path:
-    """Return the folder of a *package* of the extra ``docs``.
-
-    :raise ModuleNotFoundError: it is not installed
-    """
-    # Without the import, since most processes are never asked for the document.
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        how = "pip install 'order-statuses[docs]'"
-        raise ModuleNotFoundError(f"The OpenAPI document needs {package}: {how}")
-    return Path(spec.origin).parent
 
 
 def put_in_codes(components: Json) -> None:
@@ -200,11 +158,12 @@ def put_in_list_form(schemas: Json, list_form: str) -> None:
 
 def put_in_condition(contract: Json) -> None:
     """Say that If-Match is required on PUT and DELETE, or that nothing is a 428."""
-    condition = contract["components"]["parameters"]["If-Match"]
+    is_required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
+    required = {"required": True, "example": "*"}
+    condition = contract["components"]["parameters"]["If-Match"] | required
     for path in contract["paths"].values():
-        for operation in (path[method] for method in CONDITIONAL if method in path):
-            if current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]:
-                required = {"required": True, "example": "*"}
-                operation["parameters"].append(condition | required)
+        for method in path.keys() & {"put", "delete"}:
+            if is_required:
+                path[method]["parameters"].append(condition)
             else:
-                del operation["responses"]["428"]
+                del path[method]["responses"]["428"]

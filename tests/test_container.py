@@ -174,8 +174,10 @@ def test_image_adds_little_to_its_base(buildah: Buildah, log: str) -> None:
 def test_image_has_the_service_and_nothing_else(container: Container) -> None:
     files = [Path(file) for file in container.run("find", "-type", "f").splitlines()]
 
-    assert {file.parts[0] for file in files if len(file.parts) > 1} == {"migrations"}
-    assert {file.suffix for file in files} <= {".py", ".json", ".yaml", ".txt", ".mako"}
+    folders = {file.parts[0] for file in files if len(file.parts) > 1}
+    suffixes = {file.suffix for file in files if file.parts[0] != "page"}
+    assert folders == {"migrations", "page"}
+    assert suffixes <= {".py", ".json", ".yaml", ".txt", ".mako"}
 
 
 def test_image_has_what_the_service_reads(container: Container) -> None:
@@ -183,7 +185,10 @@ def test_image_has_what_the_service_reads(container: Container) -> None:
         user = USER, container.run(*ADD_USER)
 
         document = httpx.get(f"{server.url}/api/2.0/openapi.json", auth=user)
+        page = httpx.get(f"{server.url}/api/2.0/docs")
+        script = httpx.get(f"{server.url}/api/2.0/docs/init.js")
     assert document.json()["openapi"].startswith("3.1")
+    assert (page.status_code, script.status_code) == (200, 200)
 
 
 def test_change_of_code_installs_nothing(

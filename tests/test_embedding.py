@@ -41,9 +41,10 @@ SET_UP, ASK, *_, INSTALLED = examples("sh")
 def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
     names = {"order_statuses.py": "__init__.py", "gunicorn.conf.py": "gunicorn_conf.py"}
     modules = {file.name for file in ROOT.glob("*.py")}
-    migrations = {
+    folders = {
         str(file.relative_to(ROOT))
-        for file in (ROOT / "migrations").rglob("*")
+        for folder in ("migrations", "page")
+        for file in (ROOT / folder).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
     held = zipfile.ZipFile(wheel.file).namelist()
@@ -51,7 +52,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
     assert {name for name in held if ".dist-info/" not in name} == {
         f"order_statuses/{name}"
         for name in {names.get(module, module) for module in modules}
-        | migrations
+        | folders
         | {"openapi.yaml", "stock.json", "py.typed"}
     }
 
@@ -71,7 +72,7 @@ for name, module in sys.modules.items():
                 print(statement.module)
 """
 # Flask brings what it is made of.
-BROUGHT = {"order_statuses", "blinker", "click"}
+BROUGHT = {"order_statuses", "blinker", "click", "jinja2"}
 
 
 def test_wheel_asks_for_what_the_blueprint_imports_and_no_more(wheel: Wheel) -> None:

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
+from jinja2 import DictLoader
 from werkzeug.test import TestResponse
 
 from order_statuses.api import create_blueprint
@@ -164,6 +165,13 @@ def test_cookies_are_sent_where_a_host_knows_its_callers_by_them() -> None:
 
     assert 'data-credentials="omit"' in service.get("/api/docs").text
     assert 'data-credentials="same-origin"' in shop_with("/api").get("/api/docs").text
+
+
+def test_templates_of_a_shop_are_none_of_the_pages() -> None:
+    client = shop_with("/api")
+    client.application.jinja_loader = DictLoader({"index.html": "The shop's page"})
+
+    assert "<title>Order statuses</title>" in client.get("/api/docs").text
 
 
 def test_shop_serves_no_page_unless_it_says_so() -> None:

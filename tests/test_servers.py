@@ -107,6 +107,7 @@ def copy_checkout(folder: Path) -> None:
         if file.suffix in {".py", ".json", ".yaml"} or file.name in {
             ".flaskenv",
             "migrations",
+            "page",
         }:
             copy = shutil.copytree if file.is_dir() else shutil.copy
             copy(file, folder / file.name)
