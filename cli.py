@@ -95,8 +95,7 @@ def init(file: IO[bytes] | None) -> None:
 @click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
 def load(create_tables: bool, force: bool) -> None:
     """Load the stock data into empty tables that a shop made with its own Alembic."""
-    beside_alembic = inspect(db.engine).has_table("alembic_version")
-    if create_tables and beside_alembic and not force:
+    if create_tables and not force and inspect(db.engine).has_table("alembic_version"):
         raise click.ClickException(
             "This database has an alembic_version: create the tables by your own "
             "migrations, then load the stock without --create-tables. Alembic would "
@@ -231,7 +230,8 @@ def export(file: str, users: bool) -> None:
     content = stock.export(users)
     try:
         if users:
-            Path(file).touch(0o600, exist_ok=False)  # as which it is then replaced
+            # Only the owner may read it, and the atomic write keeps this mode.
+            Path(file).touch(0o600, exist_ok=False)
         with click.open_file(file, "wb", atomic=True) as opened:
             opened.write(content)
     except OSError as error:
@@ -250,7 +250,8 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     g.order_statuses_caller = Caller("flask order-statuses")
     content = stock.parse(file.read())
     with transaction() as after_commit:
-        # A dry run takes back all but the ids of new statuses, which are written last.
+        # A dry run rolls this back. The changes of statuses come later, since
+        # PostgreSQL would not give back the ids of new ones.
         notes: list[str] = []
         lines = stock.add_stores(db.session, content)
         if users:
@@ -408,8 +409,7 @@ def versions() -> list[str]:
     """Return the versions of the tables that this program knows, the newest first."""
     from alembic.script import ScriptDirectory  # here, since only probes need it
 
-    scripts = ScriptDirectory(MIGRATIONS).walk_revisions()
-    return [script.revision for script in scripts]
+    return [script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()]
 
 
 def alembic_config(connection: Connection) -> "Config":

@@ -327,7 +327,7 @@ def describe(old: Json, new: Json) -> Iterator[str]:
 
 
 def carry_out(old: Json, new: Json, after_commit: AfterCommit) -> None:
-    """Write a status, and have its signals sent."""
+    """Write a status; *after_commit* gets what sends its signals."""
     status = write(db.session, old, new)
     # Between the name of a table and that of a text: the store, the language.
     views = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
