@@ -74,7 +74,9 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(probes)
     if docs:
         app.add_url_rule("/", None, show_docs, provide_automatic_options=False)
-    if app.config["ORDER_STATUSES_LOCAL_ADMIN"] and is_flask_run():
+    command = click.get_current_context(silent=True)
+    is_flask_run = command is not None and command.info_name == "run"
+    if is_flask_run and app.config["ORDER_STATUSES_LOCAL_ADMIN"]:
         add_local_admin(app)
     return app
 
@@ -225,11 +227,6 @@ def without_api_php(query: str) -> dict[str, str]:
     kept = [(name, value) for name, value in pairs if name not in {"_d", "q"}]
     others = urlencode(kept, encoding="latin-1")
     return {"PATH_INFO": f"/api/{address}", "QUERY_STRING": others}
-
-
-def is_flask_run() -> bool:
-    context = click.get_current_context(silent=True)
-    return context is not None and context.info_name == "run"
 
 
 def add_local_admin(app: Flask) -> None:

@@ -363,8 +363,8 @@ def upgrade(connection: Connection) -> None:
 
 
 def missing_tables(connection: Connection) -> list[str]:
-    found = inspect(connection).get_table_names()
-    return sorted(models.Base.metadata.tables.keys() - found)
+    has_table = inspect(connection).has_table  # in any schema of the search path
+    return [name for name in sorted(models.Base.metadata.tables) if not has_table(name)]
 
 
 def check_tables(connection: Connection) -> None:

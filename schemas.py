@@ -67,11 +67,6 @@ def trim(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def yes_no(value: Any) -> Any:
-    """Return the word for a boolean."""
-    return as_text(value) if isinstance(value, bool) else value
-
-
 def digits(value: Any) -> Any:
     """Refuse numbers that int() would take but a database or a reader would not."""
     if not re.fullmatch("-?[0-9]{1,18}", value):
@@ -142,7 +137,7 @@ class NewStatusSchema(RequestSchema):
     """A status to create: every value but *params* is a string."""
 
     type = fields.String(validate=known_type, load_default=lambda: config.types()[0])
-    is_default = fields.String(pre_load=yes_no, validate=validate.OneOf(["Y", "N"]))
+    is_default = fields.String(pre_load=as_text, validate=validate.OneOf(["Y", "N"]))
     description = fields.String(
         required=True, pre_load=trim, validate=validate.Length(1, 255)
     )

@@ -119,7 +119,7 @@ CHECKS: dict[Any, Callable[[Any], Json]] = {
     schemas.one_line: lambda _: {"pattern": ONE_LINE},
     schemas.trim: lambda _: {"pattern": NOT_BLANK},
     schemas.params_as_text: lambda _: params(),
-    schemas.yes_no: lambda _: {},
+    schemas.as_text: lambda _: {},
 }
 ONE_LINE = r"^[^\n\v\f\r\x1c-\x1e\x85\u2028\u2029]*$"
 NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
@@ -139,7 +139,7 @@ def described(field: fields.Field[Any]) -> Json:
     default = field.load_default
     if default is not missing:
         schema["default"] = default() if callable(default) else default
-    if schemas.yes_no in field.pre_load:
+    if schemas.as_text in field.pre_load:
         return {"anyOf": [schema, {"type": "boolean"}]}
     return {"anyOf": [schema, {"type": "null"}]} if field.allow_none else schema
 
