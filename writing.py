@@ -15,15 +15,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 from . import reading
 from .auth import caller
 from .database import AfterCommit, db, lock_catalogue
-from .models import (
-    TEXTS,
-    Key,
-    Status,
-    StatusText,
-    Store,
-    StoreText,
-    User,
-)
+from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Receiver = Callable[..., Any]
 
