@@ -93,7 +93,7 @@ def prepare(state: BlueprintSetupState) -> None:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
     check_database(cast(Flask, state.app))
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
-    if database.READER not in state.app.extensions:  # the service has its own already
+    if database.READER not in state.app.extensions:  # else create_app has done it
         config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
     mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)

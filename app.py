@@ -60,8 +60,9 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """Make the service, set up by the environment and, before it, by *settings*."""
     app = Service(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
-    app.config.from_mapping(config.from_environment(os.environ))
-    app.config.from_mapping(settings or {})
+    # Not from_mapping, which would drop a name that is misspelt in lower case.
+    app.config.update(config.from_environment(os.environ))
+    app.config.update(settings or {})
     config.complete(app.config, config.SETTINGS | config.SERVICE_SETTINGS)
     connect(app)
     app.register_error_handler(HTTPException, as_error)
@@ -90,8 +91,9 @@ def connect(app: Flask) -> None:
     """Give *app* its database; nothing is opened before the first request."""
     options = config.engine_options(app.config)
     app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     try:
-        SQLAlchemy(app, engine_options=options)
+        SQLAlchemy(app)
     except OSError as error:  # the instance folder cannot be made
         raise config.SettingError(f"{NOT_WRITABLE}: {error}.") from error
     with app.app_context():

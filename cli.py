@@ -48,7 +48,7 @@ MISSING_GRANTS = text("""
 
 
 class Commands(AppGroup):
-    """Commands that print failures of the database in words, for an operator."""
+    """Commands that say in words what the database or a file has wrong."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -63,17 +63,24 @@ class Commands(AppGroup):
         raise click.ClickException(f"Nothing was changed. {reason}")
 
 
-# click's own version_option reads the environment at import.
-@click.group(
-    "order-statuses", cls=Commands, invoke_without_command=True, no_args_is_help=True
-)
-@click.option("--version", is_flag=True, help="Print the version.")
-@click.pass_context
-def commands(context: click.Context, version: bool) -> None:
-    """Set up and manage the order statuses."""
-    if version:
+def print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
         click.echo(__version__)
         context.exit()
+
+
+# click's own version_option reads the environment at import.
+@click.group("order-statuses", cls=Commands)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Print the version.",
+)
+def commands() -> None:
+    """Set up and manage the order statuses."""
 
 
 @commands.command()
@@ -227,7 +234,7 @@ def export(file: str, users: bool) -> None:
     """Write the catalogue to FILE, or to standard output."""
     if users and file == "-":
         raise click.UsageError("--users needs the name of a new FILE.")
-    content = stock.export(users)
+    content, others = stock.export(users), stock.left_out()
     try:
         if users:
             # Only the owner may read it, and the atomic write keeps this mode.
@@ -236,7 +243,7 @@ def export(file: str, users: bool) -> None:
             opened.write(content)
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    if others := stock.left_out():
+    if others:
         click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)
 
 
@@ -250,24 +257,18 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     g.order_statuses_caller = Caller("flask order-statuses")
     content = stock.parse(file.read())
     with transaction() as after_commit:
-        # A dry run rolls this back. The changes of statuses come later, since
-        # PostgreSQL would not give back the ids of new ones.
-        notes: list[str] = []
-        lines = stock.add_stores(db.session, content)
-        if users:
-            lines += stock.add_users(content)
-        if prune:
-            lines += stock.delete_others(content, after_commit, notes)
-        changes = stock.find_changes(db.session, content, prune, notes)
-        lines += [line for change in changes for line in stock.describe(*change)]
-        click.echo("\n".join(lines + notes))
-        if dry_run or not lines:
-            raise click.exceptions.Exit(4 if lines else 0)  # the token stays
+        plan = stock.make_plan(content, prune, users, after_commit)
+        click.echo("\n".join(plan.done + plan.notes))
+        if dry_run or not plan.done:
+            # Rolled back: nothing changes, not even the token.
+            raise click.exceptions.Exit(4 if plan.done else 0)
         with click.progressbar(
-            changes, file=sys.stderr, hidden=not sys.stderr.isatty()
+            plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for old, new in bar:
-                stock.carry_out(old, new, after_commit)
+                stock.write_and_signal(old, new, after_commit)
+        if users:
+            stock.add_users(content)
 
 
 @commands.command("openapi")

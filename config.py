@@ -74,8 +74,7 @@ def one_of(*words: str) -> Setting:
     return Setting(words[0], " or ".join(words), lambda v: words[words.index(v)])
 
 
-def hook(value: Any) -> Any:
-    """Take a callable, or None for none."""
+def callable_or_none(value: Any) -> Any:
     if value is not None and not callable(value):
         raise ValueError
     return value
@@ -96,12 +95,13 @@ def database_url(value: str) -> URL:
     return url
 
 
+HOOK = Setting(None, "a callable in app.config", callable_or_none)
 SETTINGS = {
     "ORDER_STATUSES_LANGUAGES": codes("en,ru", LANGUAGE, "language codes"),
     "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
-    "ORDER_STATUSES_IDENTIFY": Setting(None, "a callable in app.config", hook),
-    "ORDER_STATUSES_IN_USE": Setting(None, "a callable in app.config", hook),
+    "ORDER_STATUSES_IDENTIFY": HOOK,
+    "ORDER_STATUSES_IN_USE": HOOK,
 }
 
 # Of the standalone service alone.
@@ -194,11 +194,7 @@ def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> Non
     """
     for name in app_config:
         if is_ours(name) and name not in settings:
-            (nearest,) = get_close_matches(name, settings, n=1, cutoff=0)
-            hint = f"is {nearest} meant?"
-            if name in SERVICE_SETTINGS:
-                hint = "it is one of the standalone service."
-            raise SettingError(f"{name} is no setting here; {hint}")
+            raise SettingError(f"{name} is no setting here; {hint(name, settings)}")
     for name, setting in settings.items():
         value = app_config.get(name, setting.default)
         try:
@@ -206,3 +202,10 @@ def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> Non
         except (ValueError, LookupError, TypeError, AttributeError, ArgumentError):
             # Without the value, which may hold a password.
             raise SettingError(f"{name} must be {setting.meaning}.") from None
+
+
+def hint(name: str, settings: Mapping[str, Setting]) -> str:
+    if name in SERVICE_SETTINGS:
+        return "it is one of the standalone service."
+    (nearest,) = get_close_matches(name, settings, n=1, cutoff=0)
+    return f"is {nearest} meant?"

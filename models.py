@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import (
@@ -16,9 +16,6 @@ from sqlalchemy.orm import (
     object_session,
     validates,
 )
-
-if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
-    pass
 
 MAX_ID = 2**63 - 1
 TEXTS = ("description", "email_subj", "email_header")

@@ -25,7 +25,7 @@ ADDRESS = "/openapi.json"
 PAGE = Path(__file__).with_name("page")
 # Not Flask's, which renders with the templates and the variables of a host.
 TEMPLATES = Environment(loader=FileSystemLoader(PAGE), autoescape=True)
-# Of the page, all but the first by Swagger UI. What a system says of .js may be wrong.
+# The files of the page, all but init.js Swagger UI's; systems may be wrong about .js.
 FILES = {
     "init.js": "text/javascript",
     "swagger-ui-bundle.js": "text/javascript",
@@ -58,7 +58,7 @@ def page(**_: str) -> Response:
     has_own_login = current_app.config["ORDER_STATUSES_IDENTIFY"] is not None
     html = TEMPLATES.get_template("index.html").render(
         # Relative, since a server in front may have another prefix.
-        files="" if request.path.endswith("/") else "docs/",
+        folder="" if request.path.endswith("/") else "docs/",
         # A host may know its callers by cookies. After a 401 of HTTP Basic to a request
         # with credentials, browsers open a dialog of their own.
         credentials="same-origin" if has_own_login else "omit",
@@ -67,15 +67,15 @@ def page(**_: str) -> Response:
     return for_everyone(html, "text/html")
 
 
-def file(**_: str) -> Response:
+def page_file(**_: str) -> Response:
     """Read a file of the page."""
     name = Path(request.path).name
     folder = PAGE if name == "init.js" else files("flask_swagger_ui") / "dist"
     return for_everyone((folder / name).read_bytes(), FILES[name])
 
 
-for name in FILES:
-    bp.add_url_rule(f"/docs/{name}", view_func=file)
+for file_name in FILES:
+    bp.add_url_rule(f"/docs/{file_name}", view_func=page_file)
 
 
 def for_everyone(body: str | bytes, mimetype: str) -> Response:
@@ -93,7 +93,8 @@ def other_pages() -> Iterator[tuple[str, str]]:
         if isinstance(mount, Resource) and has_page and name != request.blueprints[1]:
             with suppress(BuildError):  # its prefix has other variables
                 url = url_for(f"{name}.docs.page", **request.view_args or {})
-                yield url, mount.list_form
+                # Without the variables that the other prefix lacks.
+                yield url.partition("?")[0], mount.list_form
 
 
 def require(*packages: str) -> None:

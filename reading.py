@@ -121,7 +121,7 @@ def read_statuses(
 def list_stores(store_id: int | None = None) -> list[Storefront]:
     """Return all storefronts, or the one with this id alone."""
     rows = read(STORES if store_id is None else STORE, {"store_id": store_id})
-    return [Storefront(str(row[1]), row[2]) for row in rows if row[1] is not None]
+    return [Storefront(str(id_), name) for _, id_, name in rows if id_ is not None]
 
 
 def get_store_or_404(store_id: str) -> Storefront:
@@ -148,8 +148,9 @@ def in_any_language(name: str) -> sa.ScalarSelect[str]:
 def reading(condition: sa.ColumnElement[bool]) -> Query:
     """Return the query for the statuses that meet *condition*, beside the token.
 
-    Field by field, a text is the first that there is: the store's or the common one,
-    in the language asked for, the default language or any; never null.
+    Its columns are in the order of OrderStatus. Field by field, a text is the first
+    that there is: the store's or the common one, in the language asked for, the default
+    language or any; never null.
     """
     preferred: list[tuple[Any, str]] = [
         (aliased(model), lang_code)

@@ -19,7 +19,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 class Resource(Blueprint):
     """A blueprint whose addresses may end in a slash.
 
-    Its views take any variables, since a host's prefix may have some. The fallback
+    Its views must take ``**_``, since a host's prefix may have variables. The fallback
     responds to OPTIONS, since it knows all methods of an address.
     """
 

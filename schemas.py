@@ -38,7 +38,7 @@ PARAM_NAME = "[A-Za-z0-9_.-]{1,64}"
 PARAM_LENGTH = 255
 
 
-def one_of(codes: Callable[[], tuple[str, ...]]) -> Callable[[str], None]:
+def configured(codes: Callable[[], tuple[str, ...]]) -> Callable[[str], None]:
     """Return a validator that refuses a code that is not configured."""
 
     def check(code: str) -> None:
@@ -48,8 +48,8 @@ def one_of(codes: Callable[[], tuple[str, ...]]) -> Callable[[str], None]:
     return check
 
 
-known_language = one_of(config.languages)
-known_type = one_of(config.types)
+known_language = configured(config.languages)
+known_type = configured(config.types)
 
 
 def one_line(text: str) -> None:

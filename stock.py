@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, fields, validates_schema
@@ -95,6 +95,9 @@ class FileSchema(Schema):
             for store_id in row.get("store_texts", {}).keys() - stores:
                 place = f"statuses[{n}].store_texts.{store_id}"
                 wrong[place] = ["No such store in stores."]
+        for n, row in enumerate(file.get("users", ())):
+            if row.get("store_id") not in {None, *stores}:
+                wrong[f"users[{n}].store_id"] = ["No such store in stores."]
         if wrong:
             raise ValidationError(wrong)
 
@@ -112,14 +115,14 @@ def parse(content: bytes) -> Json:
         example = '{"description": "Packed"}'
         raise BadRequest(about.replace(example, "what export writes")) from error
     except ValidationError as error:
-        raise BadRequest("\n".join(in_words(error.messages_dict))) from error
+        raise BadRequest("\n".join(problems_in(error.messages_dict))) from error
     return file
 
 
-def in_words(errors: Mapping[Any, Any]) -> Iterator[str]:
+def problems_in(errors: Mapping[Any, Any]) -> Iterator[str]:
     """Yield each of marshmallow's *errors*, after its place in the file.
 
-    >>> list(in_words({"statuses": {3: {"texts": {"ru": {"key": ["Unknown."]}}}}}))
+    >>> list(problems_in({"statuses": {3: {"texts": {"ru": {"key": ["Unknown."]}}}}}))
     ['statuses[3].texts.ru: Unknown.']
     """
     for place, _, messages in differences({}, errors):
@@ -180,11 +183,11 @@ def read_statuses(session: AnySession) -> list[Json]:
             status = statuses.get(row.status_id)
             # A status that was created meanwhile has texts already.
             if status and texts:
-                by_language = status["texts"]
+                of_status = status["texts"]
                 if model is StoreText:
                     in_stores = status.setdefault("store_texts", {})
-                    by_language = in_stores.setdefault(row.store_id, {})
-                by_language[row.lang_code] = texts
+                    of_status = in_stores.setdefault(row.store_id, {})
+                of_status[row.lang_code] = texts
     return sorted(statuses.values(), key=name_of)
 
 
@@ -212,6 +215,35 @@ def left_out() -> list[str]:
     return sorted({*found} - {*config.types(), *config.languages()})
 
 
+class Plan(NamedTuple):
+    """What an apply does and what it leaves, for a person; the statuses to write."""
+
+    done: list[str]
+    notes: list[str]
+    changes: list[tuple[Json, Json]]  # a status as it is, {} if new, and as it will be
+
+
+def make_plan(file: Json, prune: bool, users: bool, after_commit: AfterCommit) -> Plan:
+    """Find the statuses to write, and do all else that a rollback takes back.
+
+    New statuses and users come later: PostgreSQL would not give back their ids.
+
+    :raise 400: naming all that cannot be written
+    """
+    plan = Plan(add_stores(db.session, file), [], [])
+    if users:
+        if db.session.scalar(sa.select(User.user_id).limit(1)):
+            # An old file would bring revoked keys back.
+            raise BadRequest("The database has API users already; leave out --users.")
+        plan.done.extend(f"user {row['email']}" for row in file["users"])
+    if prune:
+        delete_others(plan, file, after_commit)
+    find_changes(plan, db.session, file, prune)
+    for change in plan.changes:
+        plan.done.extend(describe(*change))
+    return plan
+
+
 def add_stores(session: AnySession, file: Json) -> list[str]:
     """Add and rename storefronts; return what is done, for a person."""
     known = read_stores(session)
@@ -221,13 +253,7 @@ def add_stores(session: AnySession, file: Json) -> list[str]:
     return [f"store {row['store_id']}: {row['name']!r}" for row in new]
 
 
-def add_users(file: Json) -> list[str]:
-    """Add the API users; return what is done, for a person.
-
-    :raise 400: there are some: an old file would bring revoked keys back
-    """
-    if db.session.scalar(sa.select(User.user_id).limit(1)):
-        raise BadRequest("The database has API users already; leave out --users.")
+def add_users(file: Json) -> None:
     for row in file["users"]:
         user = User(**{name: row[name] for name in row if name != "keys"})
         db.session.add(user)
@@ -236,69 +262,70 @@ def add_users(file: Json) -> list[str]:
             Key(key_hash=key_hash, created_on=day or sa.null(), user_id=user.user_id)
             for key_hash, day in row["keys"].items()
         )
-    return [f"user {row['email']}" for row in file["users"]]
 
 
-def delete_others(file: Json, after_commit: AfterCommit, notes: list[str]) -> list[str]:
-    """Delete the statuses that the *file* lacks; return what is done, for a person.
+def delete_others(plan: Plan, file: Json, after_commit: AfterCommit) -> None:
+    """Delete the statuses that the *file* lacks.
 
     Only the attempt shows what must stay: tables of a shop may refer to it.
     """
-    lines = []
     in_file = set(map(name_of, file["statuses"]))
     of_type = Status.type.in_(config.types())
     query = sa.select(Status).where(of_type).order_by(Status.type, Status.status)
     for status in db.session.scalars(query).all():
         name = f"{status.type} {status.status}"
         if name not in in_file:
-            signals: AfterCommit = []
+            calls: AfterCommit = []
             try:
                 with db.session.begin_nested():
                     writing.check_deletable(status)
-                    writing.delete_status(status, signals)
+                    writing.delete_status(status, calls)
             except HTTPException as error:
-                notes.append(f"kept {name}: {error.description}")
+                plan.notes.append(f"kept {name}: {error.description}")
             else:
-                lines.append(f"deleted {name}")
-                after_commit += signals
-    return lines
+                plan.done.append(f"deleted {name}")
+                after_commit += calls
 
 
-def find_changes(
-    session: AnySession, file: Json, prune: bool, notes: list[str]
-) -> list[tuple[Json, Json]]:
-    """Return each status to write: what it is, {} if it is new, and what it will be.
+def find_changes(plan: Plan, session: AnySession, file: Json, prune: bool) -> None:
+    """Add to the *plan* each status that differs from the *file*.
 
-    With *prune* nothing stays that the *file* lacks, but for texts in other stores.
+    With *prune* nothing stays that the file lacks, but for texts in other stores.
 
     :raise 400: naming all that cannot be written
     """
     before = {name_of(status): status for status in read_statuses(session)}
     taken = set(session.scalars(sa.select(Status.status_id)))
     stores = {row["store_id"] for row in file["stores"]}
-    changes, problems = [], []
+    problems: list[str] = []
     for n, own in enumerate(file["statuses"]):
         name = name_of(own)
         old = before.get(name, {})
-        new = overlay(EMPTY | (in_other_stores(old, stores) if prune else old), own)
+        kept = in_other_stores(old, stores) if prune else old
+        new = overlay(EMPTY | kept, own)
+        problems += check_status(f"statuses[{n}]", old, new)
         if old:
             new["status_id"] = old["status_id"]
-        elif not any("description" in texts for texts in new["texts"].values()):
-            problems.append(f"statuses[{n}].texts: A new status has no description.")
         elif (status_id := new.get("status_id")) in taken:
-            notes.append(f"{name} gets another id: {status_id} is taken.")
+            plan.notes.append(f"{name} gets another id: {status_id} is taken.")
             del new["status_id"]
-        if len(new["params"]) > writing.MAX_PARAMS:
-            problems.append(f"statuses[{n}].params: More than {writing.MAX_PARAMS}.")
         # The order of params counts too.
         if any(differences(old, new)) or [*old["params"]] != [*new["params"]]:
-            changes.append((old, new))
+            plan.changes.append((old, new))
     if problems:
         raise BadRequest("\n".join(problems))
     # The ids of the file come before those that the database chooses.
-    changes.sort(key=lambda change: "status_id" not in change[1])
-    notes.append(f"unchanged: {len(before) - sum(bool(old) for old, _ in changes)}")
-    return changes
+    plan.changes.sort(key=lambda change: "status_id" not in change[1])
+    unchanged = len(before) - sum(bool(old) for old, _ in plan.changes)
+    plan.notes.append(f"unchanged: {unchanged}")
+
+
+def check_status(place: str, old: Json, new: Json) -> Iterator[str]:
+    """Say what is wrong with a status as it will be."""
+    if not old and not any("description" in texts for texts in new["texts"].values()):
+        yield f"{place}.texts: A new status has no description."
+    if len(new["params"]) > writing.MAX_PARAMS:
+        yield f"{place}.params: More than {writing.MAX_PARAMS}."
 
 
 def in_other_stores(status: Json, stores: set[int]) -> Json:
@@ -326,14 +353,15 @@ def describe(old: Json, new: Json) -> Iterator[str]:
         yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
-def carry_out(old: Json, new: Json, after_commit: AfterCommit) -> None:
+def write_and_signal(old: Json, new: Json, after_commit: AfterCommit) -> None:
     """Write a status; *after_commit* gets what sends its signals."""
     status = write(db.session, old, new)
-    # Between the name of a table and that of a text: the store, the language.
-    views = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
     signal = writing.status_updated if old else writing.status_created
-    for view in views or [()]:
-        after_commit.append(writing.prepare(signal, status, None, *reversed(view)))
+    # ("store_texts", 1, "en", "email_subj") is seen in the store 1 and the language en.
+    seen_in = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
+    for where in seen_in or [()]:
+        call = writing.announcement(signal, status, None, *reversed(where))
+        after_commit.append(call)
 
 
 def write(session: AnySession, old: Json, new: Json) -> Status:
@@ -343,11 +371,14 @@ def write(session: AnySession, old: Json, new: Json) -> Status:
     attributes.flag_modified(status, "params")  # their order may be all that changes
     session.flush()
     key = {"status_id": status.status_id}
-    common = [{**key, "lang_code": code, **own} for code, own in new["texts"].items()]
+    common = [
+        {**key, "lang_code": code, **own} for code, own in new["texts"].items() if own
+    ]
     in_stores = [
         {**key, "store_id": store_id, "lang_code": code, **own}
         for store_id, texts in new["store_texts"].items()
         for code, own in texts.items()
+        if own
     ]
     for model, rows in ((StatusText, common), (StoreText, in_stores)):
         known = model.lang_code.in_(config.languages())
@@ -396,8 +427,9 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
         is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
             new = file or stock_data()
-            add_stores(session, new)
-            for change in find_changes(session, new, prune=False, notes=[]):
+            plan = Plan(add_stores(session, new), [], [])
+            find_changes(plan, session, new, prune=False)
+            for change in plan.changes:
                 write(session, *change)
         session.flush()
         return is_empty

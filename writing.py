@@ -4,7 +4,6 @@ import logging
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from blinker import Namespace, Signal
 from flask import Flask, current_app, request
@@ -54,7 +53,7 @@ def create_status(
         StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
         for lang_code in languages
     )
-    after_commit.append(prepare(status_created, status, names(fields)))
+    after_commit.append(announcement(status_created, status, names(fields)))
     return status
 
 
@@ -81,7 +80,7 @@ def change_status(
     lang_code = fields["lang_code"]
     key = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StatusText, key, fields)
-    after_commit.append(prepare(status_updated, status, names(fields), lang_code))
+    after_commit.append(announcement(status_updated, status, names(fields), lang_code))
 
 
 def set_store_texts(
@@ -92,7 +91,7 @@ def set_store_texts(
     of_status = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StoreText, {**of_status, "store_id": store_id}, fields)
     what = names(fields)
-    after_commit.append(prepare(status_updated, status, what, lang_code, store_id))
+    after_commit.append(announcement(status_updated, status, what, lang_code, store_id))
 
 
 def set_texts(
@@ -150,7 +149,7 @@ def delete_status(status: Status, after_commit: AfterCommit) -> None:
     rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
     descriptions = {row.lang_code: row.description for row in rows}
     what = {"type": status.type, "status": status.status, **descriptions}
-    after_commit.append(prepare(status_deleted, status, what))
+    after_commit.append(announcement(status_deleted, status, what))
     # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
@@ -193,7 +192,7 @@ def remove_stores_but(kept: Sequence[int]) -> None:
         db.session.execute(delete(model).where(model.store_id.not_in(kept)))
 
 
-def prepare(
+def announcement(
     signal: Signal,
     status: Status,
     what: object,
@@ -206,13 +205,15 @@ def prepare(
     """
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     receivers = list(signal.receivers_for(app))
-    status_id, values = status.status_id, {}
+    status_id = status.status_id
+    values: dict[str, Any] = {}
     if receivers:  # else nothing is read
         seen = reading.snapshot(status, lang_code, store_id)
         values = {"status": seen, "caller": caller(), "store_id": store_id}
 
     def log_and_send() -> None:
-        if request:  # else a command, which prints what it does
+        # A command has no such caller, and prints what it does.
+        if request and "order_statuses.caller" in request.environ:
             log_write(status_id, what)
         send(app, receivers, values)
 
@@ -221,10 +222,10 @@ def prepare(
 
 def log_write(status_id: int, what: object) -> None:
     """Log who did *what* to a status, once it is committed, in one line."""
-    environ, path = request.environ, quote(request.root_path + request.path)
+    environ, path = request.environ, request.path
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
-    # repr() leaves no line break of a name or a text as it is.
-    logger.info("%r %s %s %s %s %r", who, key, request.method, path, status_id, what)
+    # repr() leaves no line break of a name, an address or a text as it is.
+    logger.info("%r %s %s %r %s %r", who, key, request.method, path, status_id, what)
 
 
 def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:

@@ -81,6 +81,7 @@ def test_settings_are_read_from_the_environment(
     [
         ("ORDER_STATUSES_LANGAUGES", "ORDER_STATUSES_LANGUAGES"),
         ("ORDER_STATUSES_LOCKTIMEOUT", "ORDER_STATUSES_LOCK_TIMEOUT"),
+        ("ORDER_STATUSES_docs", "ORDER_STATUSES_DOCS"),
     ],
 )
 def test_unknown_setting_stops_the_start(

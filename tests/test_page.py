@@ -148,6 +148,7 @@ def test_pages_of_the_service_link_to_each_other() -> None:
         (["/<tenant>/a", "/<tenant>/b"], "/x/a", ["/x/b/docs"]),
         (["/<tenant>/a", "/<tenant>/b"], '/"<x/a', ["/%22%3Cx/b/docs"]),
         (["/a", "/<tenant>/b"], "/a", []),
+        (["/a", "/<tenant>/b"], "/x/b", ["/a/docs"]),
     ],
 )
 def test_page_of_a_shop_links_to_those_that_it_has(

@@ -17,12 +17,12 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, select
 
 from order_statuses import writing
 from order_statuses.config import database_url
 from order_statuses.database import TOKEN, db
-from order_statuses.models import Status, StatusText, StoreText
+from order_statuses.models import Status, StatusText, StoreText, User
 from order_statuses.writing import LETTERS
 
 from .conftest import (
@@ -405,6 +405,29 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
     ]
 
 
+def test_apply_works_within_a_request_of_the_shops_tests(
+    app: Flask, catalogue: Json
+) -> None:
+    of(catalogue, "C")["is_default"] = "N"
+
+    with app.test_request_context("/"):
+        applied = apply(app, catalogue)
+
+    assert (applied.exit_code, applied.exception) == (0, None)
+
+
+def test_language_without_a_text_is_no_row(app: Flask, catalogue: Json) -> None:
+    own = {"texts": {"en": {"description": "New"}, "ru": {}}}
+    catalogue["statuses"].append(NEW | own | {"store_texts": {"1": {"ru": {}}}})
+
+    assert apply(app, catalogue).exit_code == 0
+
+    with app.app_context():
+        rows = [*db.session.scalars(select(StatusText).filter_by(status_id=12))]
+        assert [row.lang_code for row in rows] == ["en"]
+        assert db.session.scalar(select(StoreText).filter_by(status_id=12)) is None
+
+
 def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> None:
     before, text = token(app), export(app)
     statuses = catalogue["statuses"]
@@ -416,6 +439,8 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
     statuses[5]["status_id"] = statuses[6]["status_id"]
     statuses.append(dict(statuses[7]))
     catalogue["stores"][0]["name"] = ""
+    user = {"email": "a@shop.example", "is_active": True, "keys": {}}
+    catalogue["users"] = [user, {**user, "store_id": 9}]
 
     refused = apply(app, catalogue)
 
@@ -432,6 +457,8 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
         "statuses[6].status_id: statuses[5] has the same status_id.",
         "statuses[11].status: statuses[7] has the same type and status.",
         "stores[0].name: ",
+        "users[1].email: users[0] has the same email.",
+        "users[1].store_id: No such store in stores.",
     ):
         assert place in refused.stderr
     assert (token(app), export(app)) == (before, text)
@@ -526,13 +553,17 @@ def test_users_move_with_their_keys(
 
     with service(empty_database) as moved:
         run(moved, "init", file)
+        planned = run(moved, "apply", file, "--users", "--dry-run")
         before = run(moved, "users").stdout
         added = run(moved, "apply", file, "--users")
+        with moved.app_context():
+            first_id = db.session.scalar(select(func.min(User.user_id)))
         seen = client_of(moved, ADMINISTRATOR).get("/api/2.0/statuses")
         again = run(moved, "apply", file, "--users")
         users = run(moved, "users", "--json").stdout
 
     assert (before, added.exit_code, seen.status_code) == ("", 0, 200)
+    assert (planned.exit_code, planned.stdout, first_id) == (4, added.stdout, 1)
     assert f"user {ADMINISTRATOR}\n" in added.stdout
     assert again.exit_code == 1
     assert "has API users already" in again.stderr

@@ -69,11 +69,11 @@ def test_write_is_one_line(
 
     assert created.headers["Location"] == address
     assert written.messages == [
-        f"{WHO} POST {STATUSES} 12 ['type', 'description', 'params.color']",
-        f"{WHO} PUT {address} 12 ['email_subj', 'params.a']",
-        f"{WHO} PUT /api/stores/1/statuses/12/ 12 ['email_header']",
-        f"{WHO} PUT {address} 12 ['description']",
-        f"{WHO} DELETE {address} 12 {{'type': 'O', 'status': 'A', "
+        f"{WHO} POST '{STATUSES}' 12 ['type', 'description', 'params.color']",
+        f"{WHO} PUT '{address}' 12 ['email_subj', 'params.a']",
+        f"{WHO} PUT '/api/stores/1/statuses/12/' 12 ['email_header']",
+        f"{WHO} PUT '{address}' 12 ['description']",
+        f"{WHO} DELETE '{address}' 12 {{'type': 'O', 'status': 'A', "
         "'en': 'Packed\\nand', 'ru': 'Упакован'}",
     ]
 
@@ -147,7 +147,7 @@ def test_log_of_a_server_tells_who_asked_for_what(database: str) -> None:
         (*known, "PUT", f"{STATUSES}/2", "200", "r4"),
         (*known, "GET", STATUSES, "503", "r5"),
     ]
-    assert f"[INFO] [r4] {WHO} PUT {STATUSES}/2 2 ['email_subj']\n" in log
+    assert f"[INFO] [r4] {WHO} PUT '{STATUSES}/2' 2 ['email_subj']\n" in log
     assert "[ERROR] [r5] The database is not set up" in log
     for secret in (KEY + ADMINISTRATOR, BOUND):
         assert secret not in log
