@@ -177,9 +177,10 @@ def read_statuses(session: AnySession) -> list[Json]:
     for model in (StatusText, StoreText):
         in_language = model.lang_code.in_(config.languages())
         query = sa.select(model.__table__).join(Status).where(of_type, in_language)
+        names = [name for name in TEXTS if hasattr(model, name)]
         for row in sorted(session.execute(query)):
-            all_texts = {name: getattr(row, name, None) for name in TEXTS}
-            texts = {name: text for name, text in all_texts.items() if text is not None}
+            found = zip(names, row[-len(names) :], strict=True)
+            texts = {name: text for name, text in found if text is not None}
             status = statuses.get(row.status_id)
             # A status that was created meanwhile has texts already.
             if status and texts:
@@ -357,6 +358,8 @@ def write_and_signal(old: Json, new: Json, after_commit: AfterCommit) -> None:
     """Write a status; *after_commit* gets what sends its signals."""
     status = write(db.session, old, new)
     signal = writing.status_updated if old else writing.status_created
+    if not signal.receivers:  # there may be thousands of places
+        return
     # ("store_texts", 1, "en", "email_subj") is seen in the store 1 and the language en.
     seen_in = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
     for where in seen_in or [()]:
