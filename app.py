@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -42,7 +42,6 @@ SET_PARAMETERS = """
 """
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-LOOPBACK = re.compile(r"(::ffff:)?127(\.\d+){3}|::1")
 LOOPBACK_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 # Credentials that are sent are always judged; the others are a proxy's.
 REFUSED = re.compile("HTTP_(AUTHORIZATION|FORWARDED|VIA|X_REAL_IP|X_FORWARDED_.*)")
@@ -256,13 +255,24 @@ def is_local_admin(request: Request) -> bool:
     """Say whether *request* is from this machine, unproxied and without credentials."""
     environ = request.environ
     return (
-        LOOPBACK.fullmatch(environ.get("REMOTE_ADDR", "")) is not None
+        is_loopback(environ.get("REMOTE_ADDR", ""))
         and LOOPBACK_HOST.fullmatch(environ.get("HTTP_HOST", "")) is not None
         and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
         and not any(map(REFUSED.fullmatch, environ))
         and not auth.is_foreign(request)
         and is_own(environ.get("werkzeug.socket"))
     )
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return parse_address(address).is_loopback
+    except ValueError:  # a Unix socket has none
+        return False
+
+
+def parse_address(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.removeprefix("::ffff:"))  # of IPv4 in IPv6
 
 
 def is_own(connection: socket.socket | None) -> bool:
@@ -306,6 +316,5 @@ def in_table(address: tuple[Any, ...]) -> str:
     '0100007F:1388'
     """
     host, port = address[:2]
-    packed = ip_address(host.removeprefix("::ffff:")).packed  # of IPv4 in IPv6
-    words = struct.iter_unpack("=I", packed)
+    words = struct.iter_unpack("=I", parse_address(host).packed)
     return "".join(f"{word:08X}" for (word,) in words) + f":{port:04X}"
