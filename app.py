@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import click
 from flask import Flask, Request, Response, redirect, request, url_for
@@ -197,7 +198,9 @@ class Service(Flask):
     Shops without URL rewriting have the address ``/api.php?_d=statuses/1``.
     """
 
-    def wsgi_app(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+    def wsgi_app(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == "/api.php":
             environ.update(without_api_php(environ.get("QUERY_STRING", "")))
         sent = environ.get("HTTP_X_REQUEST_ID", "")
