@@ -20,7 +20,7 @@ from werkzeug.routing import PathConverter
 
 from . import auth, cli, config, database, openapi, statuses, stores
 from .caching import Cache
-from .responses import Resource, as_error, from_validation, no_content
+from .responses import ApiBlueprint, as_error, from_validation, no_content
 
 METHODS = "GET HEAD POST PUT DELETE PATCH TRACE CONNECT OPTIONS".split()
 FALLBACK = "fallback"
@@ -38,7 +38,7 @@ class AnyPath(PathConverter):
 
 def create_blueprint(
     name: str = "order_statuses", list_form: str = "array", docs: bool = False
-) -> Resource:
+) -> ApiBlueprint:
     """Return a new blueprint of the whole API, to be mounted below a prefix.
 
     It may be mounted more than once, under different names. *list_form* is ``array``
@@ -46,11 +46,11 @@ def create_blueprint(
     """
     if list_form not in {"array", "envelope"}:
         raise ValueError(f"list_form must be array or envelope, not {list_form!r}.")
-    bp = Resource(name, __name__)
+    bp = ApiBlueprint(name, __name__)
     bp.list_form = list_form
     bp.record(prepare)
     bp.before_request(guard)
-    # By code as well: a host's handler of 404 goes before one of every HTTPException.
+    # By code as well: a shop's handler of 404 goes before one of every HTTPException.
     for code in default_exceptions:
         bp.register_error_handler(code, as_error)
     bp.register_error_handler(HTTPException, as_error)
@@ -74,7 +74,7 @@ def exempt_from_csrf(app: Flask, csrf: Any) -> None:
     ``csrf.exempt(bp)`` does not apply to nested blueprints, so each is exempted here.
     Requests that a browser was tricked into are refused all the same.
     """
-    mounted = [bp for bp in app.iter_blueprints() if isinstance(bp, Resource)]
+    mounted = [bp for bp in app.iter_blueprints() if isinstance(bp, ApiBlueprint)]
     if not mounted:
         raise ValueError("Call exempt_from_csrf after the API is mounted.")
     for bp in mounted:
@@ -96,7 +96,7 @@ def prepare(state: BlueprintSetupState) -> None:
     if database.READER not in state.app.extensions:  # else create_app has done it
         config.complete(state.app.config, config.SETTINGS)
     state.app.extensions.setdefault("order_statuses_cache", Cache())
-    mount = (state.url_prefix, cast(Resource, state.blueprint).list_form)
+    mount = (state.url_prefix, cast(ApiBlueprint, state.blueprint).list_form)
     state.app.extensions.setdefault("order_statuses_mount", mount)
     state.app.cli.add_command(cli.commands)
 
@@ -126,7 +126,7 @@ def guard() -> None:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     if not is_public(app, current):
-        auth.admit(app, current, is_resource=not is_fallback(current.endpoint))
+        auth.authorize(app, current, is_resource=not is_fallback(current.endpoint))
 
 
 def is_public(app: Flask, request: Request) -> bool:
@@ -142,7 +142,7 @@ def is_fallback(endpoint: str | None) -> bool:
 def fallback(**_: str) -> Response:
     """Respond by the address alone where no resource does: OPTIONS, 404 and 405.
 
-    The address may be a host's own: its views, which have guards of their own, are
+    The address may be a shop's own: its views, which have guards of their own, are
     never called.
     """
     allowed = [method for method in METHODS if is_served(method)]
@@ -186,6 +186,6 @@ def not_utf8(error: UnicodeDecodeError) -> Response:
 def leave_to_flask(error: Exception) -> NoReturn:
     """Raise *error* again: Flask logs it, and responds with the 500 of this blueprint.
 
-    Without this, a host's own handler of Exception would respond in HTML.
+    Without this, a shop's own handler of Exception would respond in HTML.
     """
     raise error

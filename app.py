@@ -1,4 +1,4 @@
-"""The standalone service: the blueprint's first host, and its local administrator."""
+"""The standalone service: the blueprint's first user, and its local administrator."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from . import auth, cli, config
 from .api import create_blueprint
 from .database import READER, db, reason_of
-from .responses import Resource, as_error, as_json
+from .responses import ApiBlueprint, as_error, as_json
 
 POOLER = "order_statuses_pooler"
 # One statement needs no BEGIN and no ROLLBACK, which are round trips.
@@ -52,7 +52,7 @@ MAPPED = "0000000000000000FFFF0000"  # an IPv4 address in the second table
 
 NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
 
-probes = Resource("probes", __name__)
+probes = ApiBlueprint("probes", __name__)
 logger = logging.getLogger(__name__)
 
 

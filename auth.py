@@ -14,10 +14,10 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from .database import db, read
-from .models import CatalogueLock, Key, User
+from .models import ChangeTag, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
-# Of a host's own login. Not Basic, for which browsers open a dialog of their own.
+# Of a shop's own login. Not Basic, for which browsers open a dialog of their own.
 LOGIN = WWWAuthenticate("session", {"realm": "The shop's own login"})
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -43,23 +43,23 @@ class NoCaller(Unauthorized):
 
 
 def caller() -> Caller:
-    """Return who is calling, once *admit* has found out."""
+    """Return who is calling, once *authorize* has found out."""
     found: Caller = g.order_statuses_caller
     return found
 
 
-def admit(app: Flask, request: Request, *, is_resource: bool) -> None:
+def authorize(app: Flask, request: Request, *, is_resource: bool) -> None:
     """Identify the caller of *request* and, for a resource, check what they may do.
 
     :raise 401: the caller is unknown
     :raise 403: the caller may not do it, or a browser was tricked into it
     """
-    g.order_statuses_tokens = set()  # a host's requests may share g
+    g.order_statuses_tags = set()  # a shop's requests may share g
     identify = app.config["ORDER_STATUSES_IDENTIFY"]
     found = app.ensure_sync(identify)() if identify else identify_user()
     if found is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
-    if not isinstance(found, Caller):  # a host's user could look like one
+    if not isinstance(found, Caller):  # a shop's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = found
     request.environ["order_statuses.caller"] = found.name  # for logs
@@ -117,7 +117,7 @@ def identify_user() -> Caller:
     """Return the API user that the request's credentials are of.
 
     :raise 401: they are of none
-    :raise 503: the catalogue was never initialised
+    :raise 503: the database was never set up
     """
     environ = request.environ
     email, key = credentials(environ.get("HTTP_AUTHORIZATION", ""))
@@ -130,10 +130,10 @@ def identify_user() -> Caller:
     raise NoCaller
 
 
-# One statement for all that a cached response needs, the token included.
+# One statement for all that a cached response needs, the change tag included.
 USER_AND_KEYS = (
-    select(CatalogueLock.token, Key.key_hash, User.store_id)
-    .select_from(CatalogueLock)
+    select(ChangeTag.tag, Key.key_hash, User.store_id)
+    .select_from(ChangeTag)
     .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
     .outerjoin(Key, Key.user_id == User.user_id)
 )

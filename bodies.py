@@ -179,7 +179,7 @@ def decode_multipart(content: bytes, options: dict[str, str]) -> Fields:
     if not options.get("boundary"):
         raise BadRequest("The Content-Type multipart/form-data lacks its boundary.")
     try:
-        return nest(parts(content, options["boundary"]))
+        return nest(multipart_pairs(content, options["boundary"]))
     except RequestEntityTooLarge as error:
         raise RequestEntityTooLarge(TOO_MANY) from error
     except UnicodeDecodeError:
@@ -188,7 +188,7 @@ def decode_multipart(content: bytes, options: dict[str, str]) -> Fields:
         raise BadRequest("The body is not valid multipart/form-data.") from error
 
 
-def parts(content: bytes, boundary: str) -> list[tuple[str, str]]:
+def multipart_pairs(content: bytes, boundary: str) -> list[tuple[str, str]]:
     """Split multipart *content*, as strictly as werkzeug's own form parser is lax."""
     decoder = MultipartDecoder(boundary.encode(), max_parts=MAX_FIELDS)
     decoder.receive_data(content)

@@ -58,7 +58,7 @@ def size_of(entry: Entry) -> int:
 class Cache:
     """The responses that one application made in the last *seconds*, in *size* bytes.
 
-    Each has the catalogue's token of its time in its key, so that none is ever stale;
+    Each has the change tag of its time in its key, so that none is ever stale;
     the time is for rows that somebody changes by hand.
     """
 
@@ -87,16 +87,16 @@ def cached(view: View) -> View:
     def cached_view(**ids: str) -> Response:
         # Once, since each use of a proxy is a look-up.
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        tokens = g.order_statuses_tokens
-        if not tokens:  # the host identified the caller
-            database.read(database.TOKEN, {}, is_plain=True)
+        tags = g.order_statuses_tags
+        if not tags:  # the shop identified the caller
+            database.read(database.CHANGE_TAG, {}, is_plain=True)
         cache: Cache = current_app.extensions["order_statuses_cache"]
         key = cache_key(current)
-        entry = cache.get((*key, *tokens))
+        entry = cache.get((*key, *tags))
         if entry is None:
             entry = make_entry(view(**ids))
-            # Two tokens, if somebody wrote meanwhile: nobody asks for both.
-            cache.store((*key, *tokens), entry)
+            # After a write in between there are two change tags: nobody finds that.
+            cache.store((*key, *tags), entry)
         if CONDITIONS.keys() & current.environ.keys():
             return conditional(entry)
         return entry.as_response()
@@ -112,10 +112,10 @@ def make_entry(response: Response) -> Entry:
 
 
 def cache_key(request: Request) -> tuple[Hashable, ...]:
-    """Return all that a response depends on, but for the catalogue's token."""
+    """Return all that a response depends on, except the change tag."""
     address = repr((request.root_path, request.path, request.query_string))
     return (
-        database.engine(),  # databases that are copies have the same token
+        database.engine(),  # databases that are copies have the same tag
         caller().store_id,
         request.endpoint,
         blake2b(address.encode(), digest_size=16).digest(),  # it may be long
@@ -137,8 +137,8 @@ def conditional(entry: Entry) -> Response:
 def check_preconditions(view: View, **ids: str) -> None:
     """Let a write go on if its conditions hold for a GET of the same address now.
 
-    It calls *view*, the view of that GET, past the cache: under the lock, the token
-    that the request began with may be an old one.
+    It calls *view*, the view of that GET, past the cache: under the lock, the change
+    tag that the request began with may be an old one.
 
     :raise 428: a condition is required, and there is none
     :raise 400: a condition is malformed

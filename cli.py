@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, false, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import database, models, openapi, stock, writing
+from . import database, models, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__
 from .database import NOT_SET_UP, READER, db, transaction
@@ -31,7 +31,7 @@ ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
 STORE_ID = click.IntRange(1, models.MAX_ID)
 
-VERSION = text("SELECT version_num FROM order_statuses_version")
+VERSION = text("SELECT version_num FROM order_statuses_alembic")
 # What the role of a service on PostgreSQL needs, and was not granted.
 MISSING_GRANTS = text("""
     SELECT privilege || ' on ' || relname
@@ -40,7 +40,7 @@ MISSING_GRANTS = text("""
         ELSE '{SELECT,INSERT,UPDATE,DELETE}'::text[] END
     ) AS privilege
     WHERE relkind IN ('r', 'S') AND pg_table_is_visible(oid)
-    AND relname LIKE 'order\\_statuses\\_%' AND relname <> 'order_statuses_version'
+    AND relname LIKE 'order\\_statuses\\_%' AND relname <> 'order_statuses_alembic'
     AND NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(oid, privilege)
         ELSE has_table_privilege(oid, privilege) END
     ORDER BY 1
@@ -86,10 +86,10 @@ def commands() -> None:
 @commands.command()
 @click.argument("file", type=click.File("rb"), required=False)
 def init(file: IO[bytes] | None) -> None:
-    """Create or upgrade the tables; load FILE, or the stock data, into empty ones."""
+    """Create or upgrade the tables; fill empty ones from FILE or the defaults."""
     if READER not in current_app.extensions:
-        raise click.ClickException("init is for the service alone: use load-stock.")
-    is_new = initialise(stock.parse(file.read()) if file else None)
+        raise click.ClickException("init is for the service alone: use seed.")
+    is_new = initialise(statuses_file.parse(file.read()) if file else None)
     if problem := find_problem(db.session.connection()):
         raise click.ClickException(problem)
     if file and not is_new:
@@ -97,24 +97,24 @@ def init(file: IO[bytes] | None) -> None:
     click.echo("The database is set up.", err=True)
 
 
-@commands.command("load-stock")
+@commands.command()
 @click.option("--create-tables", is_flag=True, help="Create missing tables first.")
 @click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
-def load(create_tables: bool, force: bool) -> None:
-    """Load the stock data into empty tables that a shop made with its own Alembic."""
+def seed(create_tables: bool, force: bool) -> None:
+    """Load the default statuses into empty tables, made by a shop's own Alembic."""
     if create_tables and not force and inspect(db.engine).has_table("alembic_version"):
         raise click.ClickException(
             "This database has an alembic_version: create the tables by your own "
-            "migrations, then load the stock without --create-tables. Alembic would "
+            "migrations, then seed them without --create-tables. Alembic would "
             "not notice tables that are there already, and production would have "
             "none. --force creates them nevertheless."
         )
-    load_stock(create_tables)
-    click.echo("The stock data is loaded.", err=True)
+    seed_statuses(create_tables)
+    click.echo("The default statuses are loaded.", err=True)
 
 
-def load_stock(create_tables: bool = False) -> None:
-    """Load the stock data into empty tables of the running application.
+def seed_statuses(create_tables: bool = False) -> None:
+    """Load the default statuses into empty tables of the running application.
 
     *create_tables* creates missing tables first: for tests, and without migrations.
     """
@@ -122,7 +122,7 @@ def load_stock(create_tables: bool = False) -> None:
         if create_tables:
             models.Base.metadata.create_all(connection)
         check_tables(connection)
-        stock.fill(connection)
+        statuses_file.fill(connection)
 
 
 @commands.command()
@@ -160,7 +160,7 @@ def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def users(as_json: bool) -> None:
     """List the API users, and the id and day of each of their keys."""
-    found = stock.read_users()
+    found = statuses_file.read_users()
     for user in found:
         keys = sorted(user["keys"].items(), key=lambda key: str(key[1]))
         user["keys"] = [{"key_id": key_id(key), "created_on": day} for key, day in keys]
@@ -231,10 +231,10 @@ def remove_store(store_id: int) -> None:
 @click.argument("file", default="-")
 @click.option("--users", is_flag=True, help="Add the API users, with keys' hashes.")
 def export(file: str, users: bool) -> None:
-    """Write the catalogue to FILE, or to standard output."""
+    """Write the statuses to FILE, or to standard output."""
     if users and file == "-":
         raise click.UsageError("--users needs the name of a new FILE.")
-    content, others = stock.export(users), stock.left_out()
+    content, others = statuses_file.export(users), statuses_file.left_out()
     try:
         if users:
             # Only the owner may read it, and the atomic write keeps this mode.
@@ -253,22 +253,22 @@ def export(file: str, users: bool) -> None:
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
-    """Make the catalogue that of FILE, completely or not at all."""
+    """Make the statuses those of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
-    content = stock.parse(file.read())
+    content = statuses_file.parse(file.read())
     with transaction() as after_commit:
-        plan = stock.make_plan(content, prune, users, after_commit)
+        plan = statuses_file.make_plan(content, prune, users, after_commit)
         click.echo("\n".join(plan.done + plan.notes))
         if dry_run or not plan.done:
-            # Rolled back: nothing changes, not even the token.
+            # Rolled back: nothing changes, not even the change tag.
             raise click.exceptions.Exit(4 if plan.done else 0)
         with click.progressbar(
             plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for old, new in bar:
-                stock.write_and_signal(old, new, after_commit)
+                statuses_file.write_and_signal(old, new, after_commit)
         if users:
-            stock.add_users(content)
+            statuses_file.add_users(content)
 
 
 @commands.command("openapi")
@@ -288,7 +288,7 @@ def find_user(email: str) -> User | None:
 
 
 def parse_email(email: str) -> str:
-    if not (re.match(stock.EMAIL_ADDRESS, email) and email.isprintable()):
+    if not (re.match(statuses_file.EMAIL_ADDRESS, email) and email.isprintable()):
         raise click.ClickException(f"{email!r} is not an e-mail address.")
     return email.lower()
 
@@ -308,7 +308,7 @@ def initialise(file: dict[str, Any] | None = None) -> bool:
     """Do what ``init`` does, in one transaction; any number may do it at once."""
     with migrating() as connection:
         upgrade(connection)
-        return stock.fill(connection, file)
+        return statuses_file.fill(connection, file)
 
 
 @contextmanager
@@ -332,7 +332,7 @@ def exclusive(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
-        if connection.connection.in_transaction:  # a host's listener began one
+        if connection.connection.in_transaction:  # a shop's listener began one
             connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
@@ -401,7 +401,7 @@ def find_problem(connection: Connection) -> str | None:
 
 def version_of(connection: Connection) -> str | None:
     """Return the version of the tables, or None if there are none."""
-    exists = inspect(connection).has_table("order_statuses_version")
+    exists = inspect(connection).has_table("order_statuses_alembic")
     return connection.scalar(VERSION) if exists else None
 
 

@@ -1,6 +1,6 @@
 """Every setting: its default, and what it may be.
 
-A setting has one name. The standalone service reads it from the environment, a host
+A setting has one name. The standalone service reads it from the environment, a shop
 sets it in ``app.config``.
 """
 
@@ -101,7 +101,7 @@ SETTINGS = {
     "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
     "ORDER_STATUSES_IDENTIFY": HOOK,
-    "ORDER_STATUSES_IN_USE": HOOK,
+    "ORDER_STATUSES_COUNT_ORDERS": HOOK,
 }
 
 # Of the standalone service alone.

@@ -16,19 +16,19 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
-from .models import RENEW, RENEWED_IN, Base, CatalogueLock
+from .models import RENEW, RENEWED_IN, Base, ChangeTag
 
-if TYPE_CHECKING:  # a host may have Flask-SQLAlchemy-Lite
+if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
     from flask_sqlalchemy import SQLAlchemy
 
-# A host has its own SQLAlchemy, and an application takes only one.
+# A shop has its own SQLAlchemy, and an application takes only one.
 db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 
 READER = "order_statuses_reader"  # the standalone service's own engine for reads
 NOT_SET_UP = (
     "The database is not set up: flask order-statuses init does it. In a shop of your "
-    "own, your migrations and then flask order-statuses load-stock do it; without "
-    "migrations, flask order-statuses load-stock --create-tables."
+    "own, your migrations and then flask order-statuses seed do it; without "
+    "migrations, flask order-statuses seed --create-tables."
 )
 
 OUTAGES = (
@@ -38,7 +38,7 @@ OUTAGES = (
     sa.exc.TimeoutError,
 )
 
-TOKEN = sa.select(CatalogueLock.token)
+CHANGE_TAG = sa.select(ChangeTag.tag)
 Query = sa.Select[*tuple[Any, ...]]
 AfterCommit = list[Callable[[], None]]
 
@@ -48,18 +48,18 @@ logger = logging.getLogger(__name__)
 def read(
     query: Query, parameters: Mapping[str, Any], is_plain: bool = False
 ) -> Sequence[Any]:
-    """Run a query that begins with the catalogue's token, and note the token.
+    """Run a query whose first column is the change tag, and note the tag.
 
     Rows of an *is_plain* query may come as the driver has them.
 
-    :raise 503: the catalogue was never initialised
+    :raise 503: the database was never set up
     """
     reader = current_app.extensions.get(READER)
     rows: Sequence[Any]
-    # A host's session sees what the host has changed in it, and its tests may have
+    # A shop's session sees what the shop has changed in it, and its tests may have
     # bound it to anything.
     if reader is None or db.session.registry.has():
-        # What is read now may be cached: the next change renews the token again.
+        # What is read now may be cached: the next change renews the tag again.
         db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
     elif is_plain:
@@ -67,9 +67,9 @@ def read(
     else:
         with reader.connect() as connection:
             rows = connection.execute(query, parameters).all()
-    if not rows:  # the row with the token is always there, whatever is joined to it
+    if not rows:  # the row with the tag is always there, whatever is joined to it
         raise not_initialised()
-    g.setdefault("order_statuses_tokens", set()).add(rows[0][0])
+    g.setdefault("order_statuses_tags", set()).add(rows[0][0])
     return rows
 
 
@@ -99,12 +99,12 @@ def sql_of(query: Query, dialect: sa.Dialect) -> str:
 def engine() -> sa.Engine:
     """Return the engine that the running application reads from."""
     reader: sa.Engine | None = current_app.extensions.get(READER)
-    return reader or db.session.get_bind(mapper=CatalogueLock).engine
+    return reader or db.session.get_bind(mapper=ChangeTag).engine
 
 
 @contextmanager
 def transaction() -> Iterator[AfterCommit]:
-    """Hold the catalogue's one lock, and commit at the end or roll back.
+    """Hold the one lock, and commit at the end or roll back.
 
     Whatever is read inside is the newest there is, and stays so until the commit. What
     is put into the list is called after the commit.
@@ -124,25 +124,25 @@ def transaction() -> Iterator[AfterCommit]:
 
 
 def wait_for_lock() -> None:
-    """Take the lock, again where a host's stricter isolation refuses to wait for it.
+    """Take the lock, again where a shop's stricter isolation refuses to wait for it.
 
-    That gives up what was read so far, but nothing that the host has written.
+    That gives up what was read so far, but nothing that the shop has written.
     """
     seconds = current_app.config.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
     end = time.monotonic() + seconds
-    must_stay = has_work_of_host()
+    must_stay = has_work_of_shop()
     while True:
         try:
-            return lock_catalogue()
+            return take_lock()
         except OperationalError as error:
             if must_stay or not is_conflict(error) or time.monotonic() > end:
                 raise
             db.session.rollback()
 
 
-def has_work_of_host() -> bool:
-    """Say whether a rollback now would lose what the host did in its session."""
-    session = session_of_host()
+def has_work_of_shop() -> bool:
+    """Say whether a rollback now would lose what the shop did in its session."""
+    session = current_session()
     if session.new or session.dirty or session.deleted:
         return True
     if not session.in_transaction():
@@ -156,22 +156,22 @@ def has_work_of_host() -> bool:
     )
 
 
-def lock_catalogue() -> None:
-    """Give the catalogue a new token, which makes every other writer wait."""
-    session = session_of_host()
+def take_lock() -> None:
+    """Renew the change tag, which makes every other writer wait."""
+    session = current_session()
     if connection_of(session).execute(RENEW).rowcount == 0:
         raise not_initialised()
     innermost = session.get_nested_transaction() or session.get_transaction()
     session.info[RENEWED_IN] = innermost
 
 
-def session_of_host() -> Session:
+def current_session() -> Session:
     # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
     return db.session() if callable(db.session) else db.session
 
 
 def connection_of(session: Session) -> sa.Connection:
-    return session.connection(bind_arguments={"mapper": CatalogueLock})
+    return session.connection(bind_arguments={"mapper": ChangeTag})
 
 
 def not_initialised() -> ServiceUnavailable:
@@ -190,7 +190,7 @@ def is_conflict(error: SQLAlchemyError) -> bool:
 
 
 def is_table_missing(error: SQLAlchemyError) -> bool:
-    """Say whether the database lacks one of our tables; a host's own is the host's."""
+    """Say whether the database lacks one of our tables; a shop's own is the shop's."""
     of_postgresql, _ = codes_of(error)
     reason = reason_of(error)
     is_missing = of_postgresql == "42P01" or "no such table" in reason

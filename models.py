@@ -1,4 +1,4 @@
-"""The tables, and the token that each change of them renews."""
+"""The tables, and the change tag that each change of them renews."""
 
 import json
 import secrets
@@ -26,7 +26,7 @@ BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 class Base(DeclarativeBase):
-    """The base of our tables; a host gives ``Base.metadata`` to its Alembic."""
+    """The base of our tables; a shop gives ``Base.metadata`` to its Alembic."""
 
     metadata = sa.MetaData(
         naming_convention={
@@ -40,11 +40,11 @@ class Base(DeclarativeBase):
 
 
 class Params(sa.TypeDecorator[dict[str, str]]):
-    """JSON with its keys in their order, whatever serializer a host's engine has."""
+    """JSON with its keys in their order, whatever serializer a shop's engine has."""
 
     impl = sa.JSON  # PostgreSQL's JSONB forgets the order
     cache_ok = True
-    # A host's Alembic then writes sa.JSON(), and its migrations need none of our types.
+    # A shop's Alembic then writes sa.JSON(), and its migrations need none of our types.
     __module__ = sa.JSON.__module__
 
     def __repr__(self) -> str:
@@ -55,19 +55,19 @@ class Params(sa.TypeDecorator[dict[str, str]]):
 
 
 # Random: a counter would repeat after a restore.
-new_token = partial(secrets.token_hex, 16)
+new_tag = partial(secrets.token_hex, 16)
 
 
-class CatalogueLock(Base):
-    """The one row that every write locks first, with a token new in every write."""
+class ChangeTag(Base):
+    """The one row that every write locks first; its tag is new in every write."""
 
-    __tablename__ = "order_statuses_catalogue"
-    __table_args__ = (sa.CheckConstraint("catalogue_id = 1", name="one_row"),)
+    __tablename__ = "order_statuses_change_tag"
+    __table_args__ = (sa.CheckConstraint("change_tag_id = 1", name="one_row"),)
 
-    catalogue_id: Mapped[int] = mapped_column(
+    change_tag_id: Mapped[int] = mapped_column(
         sa.Integer, primary_key=True, autoincrement=False, default=1
     )
-    token: Mapped[str] = mapped_column(sa.String(32), default=new_token)
+    tag: Mapped[str] = mapped_column(sa.String(32), default=new_tag)
 
 
 class Store(Base):
@@ -164,20 +164,18 @@ class Key(Base):
     created_on: Mapped[date | None] = mapped_column(default=date.today)
 
 
-RENEW = sa.update(CatalogueLock).values(
-    token=sa.bindparam("new_token", callable_=new_token)
-)
+RENEW = sa.update(ChangeTag).values(tag=sa.bindparam("new_tag", callable_=new_tag))
 
 
 @sa.event.listens_for(Base, "before_insert", propagate=True)
 @sa.event.listens_for(Base, "before_update", propagate=True)
 @sa.event.listens_for(Base, "before_delete", propagate=True)
-def renew_token_of_host(_: Any, connection: sa.Connection, changed: Base) -> None:
-    """Renew the token once a transaction when a host changes what a GET shows."""
+def renew_tag_of_shop(_: Any, connection: sa.Connection, changed: Base) -> None:
+    """Renew the change tag, once per transaction, when a shop changes our rows."""
     session = cast(Session, object_session(changed))
     # A savepoint that is rolled back takes its renewal along.
     innermost = session.get_nested_transaction() or session.get_transaction()
     is_renewed = session.info.get(RENEWED_IN) is innermost
-    if not (is_renewed or isinstance(changed, User | Key | CatalogueLock)):
+    if not (is_renewed or isinstance(changed, User | Key | ChangeTag)):
         connection.execute(RENEW)
         session.info[RENEWED_IN] = innermost

@@ -16,14 +16,14 @@ from jinja2 import Environment, FileSystemLoader
 from werkzeug.routing import BuildError
 
 from . import config
-from .responses import Resource, as_json, list_form
+from .responses import ApiBlueprint, as_json, list_form
 
 Json = dict[str, Any]
 
 FILE = Path(__file__).with_name("openapi.yaml")
 ADDRESS = "/openapi.json"
 PAGE = Path(__file__).with_name("page")
-# Not Flask's, which renders with the templates and the variables of a host.
+# Not Flask's, which renders with the templates and the variables of a shop.
 TEMPLATES = Environment(loader=FileSystemLoader(PAGE), autoescape=True)
 # The files of the page, all but init.js Swagger UI's; systems may be wrong about .js.
 FILES = {
@@ -42,7 +42,7 @@ HEADERS = {
 }
 
 # Everyone may read what it serves, which holds no data.
-bp = Resource("docs", __name__)
+bp = ApiBlueprint("docs", __name__)
 
 
 @bp.get(ADDRESS)
@@ -59,7 +59,7 @@ def page(**_: str) -> Response:
     html = TEMPLATES.get_template("index.html").render(
         # Relative, since a server in front may have another prefix.
         folder="" if request.path.endswith("/") else "docs/",
-        # A host may know its callers by cookies. After a 401 of HTTP Basic to a request
+        # A shop may know its callers by cookies. After a 401 of HTTP Basic to a request
         # with credentials, browsers open a dialog of their own.
         credentials="same-origin" if has_own_login else "omit",
         others=other_pages(),
@@ -90,7 +90,11 @@ def other_pages() -> Iterator[tuple[str, str]]:
     """Yield the address of each other mount's page, and the form of its lists."""
     for name, mount in current_app.blueprints.items():
         has_page = current_app.blueprints.get(f"{name}.{bp.name}") is bp
-        if isinstance(mount, Resource) and has_page and name != request.blueprints[1]:
+        if (
+            isinstance(mount, ApiBlueprint)
+            and has_page
+            and name != request.blueprints[1]
+        ):
             with suppress(BuildError):  # its prefix has other variables
                 url = url_for(f"{name}.docs.page", **request.view_args or {})
                 # Without the variables that the other prefix lacks.

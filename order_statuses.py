@@ -4,16 +4,16 @@
 
     app.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
 
-What a host imports from here, and docs/embedding.md shows in use:
+What a shop imports from here, and docs/embedding.md shows in use:
 
-- ``create_blueprint``; ``exempt_from_csrf``, for a host with Flask-WTF's CSRFProtect
+- ``create_blueprint``; ``exempt_from_csrf``, for a shop with Flask-WTF's CSRFProtect
 - ``Caller``, which ``ORDER_STATUSES_IDENTIFY`` returns; ``identify_user``, which
   identifies an API user by HTTP Basic
 - ``list_statuses`` and ``get_status_or_404``, for pages and jobs in process
-- ``set_stores``, and the signals ``status_created``, ``status_updated`` and
+- ``replace_stores``, and the signals ``status_created``, ``status_updated`` and
   ``status_deleted``
-- ``Base``, whose metadata the host's Alembic needs; ``Status``, for a foreign key
-- ``load_stock``, which fills the tables, and for tests creates them
+- ``Base``, whose metadata the shop's Alembic needs; ``Status``, for a foreign key
+- ``seed_statuses``, which fills the tables, and for tests creates them
 """
 
 from importlib import import_module
@@ -21,7 +21,7 @@ from os.path import dirname
 from typing import TYPE_CHECKING, Any
 
 # A module with a __path__ is a package: the flat modules beside this one import as
-# order_statuses.*, and never clash with a host's own app.py or models.py. In the wheel
+# order_statuses.*, and never clash with a shop's own app.py or models.py. In the wheel
 # this file is the package's __init__.py.
 __path__ = [dirname(__file__)]
 
@@ -34,8 +34,8 @@ __all__ = [
     "get_status_or_404",
     "identify_user",
     "list_statuses",
-    "load_stock",
-    "set_stores",
+    "seed_statuses",
+    "replace_stores",
     "status_created",
     "status_deleted",
     "status_updated",
@@ -44,11 +44,11 @@ __all__ = [
 if TYPE_CHECKING:
     from order_statuses.api import create_blueprint, exempt_from_csrf
     from order_statuses.auth import Caller, identify_user
-    from order_statuses.cli import load_stock
+    from order_statuses.cli import seed_statuses
     from order_statuses.models import Base, Status
     from order_statuses.reading import get_status_or_404, list_statuses
     from order_statuses.writing import (
-        set_stores,
+        replace_stores,
         status_created,
         status_deleted,
         status_updated,
@@ -59,10 +59,15 @@ else:
     MODULES = {
         "api": ("create_blueprint", "exempt_from_csrf"),
         "auth": ("Caller", "identify_user"),
-        "cli": ("load_stock",),
+        "cli": ("seed_statuses",),
         "models": ("Base", "Status"),
         "reading": ("get_status_or_404", "list_statuses"),
-        "writing": ("set_stores", "status_created", "status_deleted", "status_updated"),
+        "writing": (
+            "replace_stores",
+            "status_created",
+            "status_deleted",
+            "status_updated",
+        ),
     }
 
     def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from . import config
 from .database import Query, db, read
-from .models import MAX_ID, TEXTS, CatalogueLock, Status, StatusText, Store, StoreText
+from .models import MAX_ID, TEXTS, ChangeTag, Status, StatusText, Store, StoreText
 
 Row = TypeVar("Row", Status, Store)
 
@@ -48,7 +48,7 @@ def list_statuses(
     """Return all statuses of a type, as a language and a store see them."""
     if type_ not in config.types():
         return []
-    return read_statuses(OF_A_TYPE, {"type": type_}, lang_code, store_id)
+    return query_statuses(STATUSES_OF_TYPE, {"type": type_}, lang_code, store_id)
 
 
 def get_status_or_404(
@@ -56,7 +56,7 @@ def get_status_or_404(
 ) -> OrderStatus:
     """Return one status, as a language and a store see it."""
     key = {"status_id": id_or_404(status_id, "status")}
-    found = read_statuses(ONE, key, lang_code, store_id)
+    found = query_statuses(STATUS_BY_ID, key, lang_code, store_id)
     if not found:
         raise NotFound("There is no such status.")
     return found[0]
@@ -100,7 +100,7 @@ def snapshot(
     return get_status_or_404(str(status.status_id), lang_code, store_id)
 
 
-def read_statuses(
+def query_statuses(
     query: Query, key: dict[str, Any], lang_code: str | None, store_id: int | None
 ) -> list[OrderStatus]:
     """Run one of the queries for statuses at the end of this module.
@@ -120,7 +120,7 @@ def read_statuses(
 
 def list_stores(store_id: int | None = None) -> list[Storefront]:
     """Return all storefronts, or the one with this id alone."""
-    rows = read(STORES if store_id is None else STORE, {"store_id": store_id})
+    rows = read(ALL_STORES if store_id is None else STORE_BY_ID, {"store_id": store_id})
     return [Storefront(str(id_), name) for _, id_, name in rows if id_ is not None]
 
 
@@ -146,7 +146,7 @@ def in_any_language(name: str) -> sa.ScalarSelect[str]:
 
 
 def reading(condition: sa.ColumnElement[bool]) -> Query:
-    """Return the query for the statuses that meet *condition*, beside the token.
+    """Return the query for the statuses that meet *condition*, beside the change tag.
 
     Its columns are in the order of OrderStatus. Field by field, a text is the first
     that there is: the store's or the common one, in the language asked for, the default
@@ -163,14 +163,14 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
         return sa.func.coalesce(*texts, in_any_language(name), "").label(name)
 
     query = sa.select(
-        CatalogueLock.token,
+        ChangeTag.tag,
         Status.status_id,
         Status.status,
         Status.type,
         Status.is_default,
         *[text(name) for name in TEXTS],
         Status.params,
-    ).outerjoin_from(CatalogueLock, Status, condition)
+    ).outerjoin_from(ChangeTag, Status, condition)
     for row, lang_code in preferred:
         keys = [
             Status.status_id == row.status_id,
@@ -182,13 +182,13 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
     return query.order_by(Status.status_id)
 
 
-OF_A_TYPE = reading(Status.type == sa.bindparam("type"))
-ONE = reading(Status.status_id == sa.bindparam("status_id"))
+STATUSES_OF_TYPE = reading(Status.type == sa.bindparam("type"))
+STATUS_BY_ID = reading(Status.status_id == sa.bindparam("status_id"))
 
-EVERY_STORE = sa.select(CatalogueLock.token, Store.store_id, Store.name).order_by(
+EVERY_STORE = sa.select(ChangeTag.tag, Store.store_id, Store.name).order_by(
     Store.store_id
 )
-STORES = EVERY_STORE.outerjoin_from(CatalogueLock, Store, sa.true())
-STORE = EVERY_STORE.outerjoin_from(
-    CatalogueLock, Store, Store.store_id == sa.bindparam("store_id")
+ALL_STORES = EVERY_STORE.outerjoin_from(ChangeTag, Store, sa.true())
+STORE_BY_ID = EVERY_STORE.outerjoin_from(
+    ChangeTag, Store, Store.store_id == sa.bindparam("store_id")
 )

@@ -16,10 +16,10 @@ MAX_LINK = 2000
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-class Resource(Blueprint):
+class ApiBlueprint(Blueprint):
     """A blueprint whose addresses may end in a slash.
 
-    Its views must take ``**_``, since a host's prefix may have variables. The fallback
+    Its views must take ``**_``, since a shop's prefix may have variables. The fallback
     responds to OPTIONS, since it knows all methods of an address.
     """
 
@@ -31,7 +31,7 @@ class Resource(Blueprint):
 
 
 def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
-    """Return *body* as JSON, its keys in their order whatever the host's settings.
+    """Return *body* as JSON, its keys in their order whatever the shop's settings.
 
     Dataclasses are objects of their fields.
     """
@@ -73,7 +73,9 @@ def as_list(name: str, items: Sequence[Any], query: Mapping[str, Any]) -> Respon
 def list_form() -> str:
     """Return the form of lists, array or envelope, where the request was mounted."""
     mount = current_app.blueprints[request.blueprints[1]]  # the resource's parent
-    return mount.list_form if isinstance(mount, Resource) else Resource.list_form
+    return (
+        mount.list_form if isinstance(mount, ApiBlueprint) else ApiBlueprint.list_form
+    )
 
 
 def links(page: int, last: int) -> str:

@@ -7,9 +7,9 @@ from .auth import caller
 from .caching import cached, check_preconditions
 from .database import transaction
 from .models import Status
-from .responses import Resource, address, as_json, as_list, no_content
+from .responses import ApiBlueprint, address, as_json, as_list, no_content
 
-bp = Resource("statuses", __name__)
+bp = ApiBlueprint("statuses", __name__)
 statuses_query = schemas.StatusesQuery()
 status_query = schemas.StatusQuery()
 write_query = schemas.WriteQuery()

@@ -7,9 +7,9 @@ from .auth import caller
 from .caching import cached, check_preconditions
 from .database import transaction
 from .models import Status, Store
-from .responses import Resource, as_json, as_list
+from .responses import ApiBlueprint, as_json, as_list
 
-bp = Resource("stores", __name__)
+bp = ApiBlueprint("stores", __name__)
 page_query = schemas.PageQuery()
 status_query = schemas.StatusQuery()
 statuses_query = schemas.StatusesQuery()

@@ -13,14 +13,16 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import reading
 from .auth import caller
-from .database import AfterCommit, db, lock_catalogue
+from .database import AfterCommit, db, take_lock
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Receiver = Callable[..., Any]
 
 MAX_PARAMS = 64
 # N and T are reserved for hidden order states.
-LETTERS = string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
+STATUS_LETTERS = (
+    string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
+)
 
 signals = Namespace()
 
@@ -53,14 +55,14 @@ def create_status(
         StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
         for lang_code in languages
     )
-    after_commit.append(announcement(status_created, status, names(fields)))
+    after_commit.append(announcement(status_created, status, field_names(fields)))
     return status
 
 
 def free_letter(type_: str) -> str:
     """Return the first letter that no status of the type has."""
     taken = set(db.session.scalars(select(Status.status).where(Status.type == type_)))
-    for letter in LETTERS:
+    for letter in STATUS_LETTERS:
         if letter not in taken:
             return letter
     raise BadRequest("All letters of this type are taken; delete a status first.")
@@ -80,7 +82,9 @@ def change_status(
     lang_code = fields["lang_code"]
     key = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StatusText, key, fields)
-    after_commit.append(announcement(status_updated, status, names(fields), lang_code))
+    after_commit.append(
+        announcement(status_updated, status, field_names(fields), lang_code)
+    )
 
 
 def set_store_texts(
@@ -90,7 +94,7 @@ def set_store_texts(
     lang_code = fields["lang_code"]
     of_status = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StoreText, {**of_status, "store_id": store_id}, fields)
-    what = names(fields)
+    what = field_names(fields)
     after_commit.append(announcement(status_updated, status, what, lang_code, store_id))
 
 
@@ -121,20 +125,20 @@ def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, st
 
 
 def check_deletable(status: Status) -> None:
-    """Refuse to delete what is built in, and what orders of the host's have.
+    """Refuse to delete what is built in, and what orders of the shop's have.
 
     :raise 400: it is, or some have
-    :raise 503: the host cannot tell
+    :raise 503: the shop cannot tell
     """
     if status.is_default == "Y":
         raise BadRequest("A default status cannot be deleted; set is_default to N.")
-    count_orders = current_app.config["ORDER_STATUSES_IN_USE"]
+    count_orders = current_app.config["ORDER_STATUSES_COUNT_ORDERS"]
     if count_orders is None:
         return
     try:
         count = int(current_app.ensure_sync(count_orders)(reading.snapshot(status)))
     except Exception as error:
-        logger.exception("ORDER_STATUSES_IN_USE failed: nothing is deleted.")
+        logger.exception("ORDER_STATUSES_COUNT_ORDERS failed: nothing is deleted.")
         unknown = "The shop cannot tell whether orders use this status; try again."
         raise ServiceUnavailable(unknown, retry_after=5) from error
     if count:
@@ -150,7 +154,7 @@ def delete_status(status: Status, after_commit: AfterCommit) -> None:
     descriptions = {row.lang_code: row.description for row in rows}
     what = {"type": status.type, "status": status.status, **descriptions}
     after_commit.append(announcement(status_deleted, status, what))
-    # By hand: a host's SQLite may not enforce foreign keys, nor cascade.
+    # By hand: a shop's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
         db.session.execute(delete(texts).where(of_status))
@@ -161,8 +165,8 @@ def delete_status(status: Status, after_commit: AfterCommit) -> None:
         raise BadRequest("The shop still uses this status.") from error
 
 
-def set_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> None:
-    """Make the storefronts those of *names*, by id, in the host's own transaction.
+def replace_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> None:
+    """Make the storefronts those of *names*, by id, in the shop's own transaction.
 
     New ones are added and others renamed. Those that are not among *names* are removed,
     and with them their texts and the API users bound to them.
@@ -173,7 +177,7 @@ def set_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> None:
     if not (names or allow_empty):
         raise ValueError("This would remove all storefronts: set allow_empty=True.")
     stores = [Store(store_id=store_id, name=name) for store_id, name in names.items()]
-    lock_catalogue()
+    take_lock()
     remove_stores_but(list(names))
     for store in stores:
         db.session.merge(store)
@@ -181,7 +185,7 @@ def set_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> None:
 
 def remove_stores_but(kept: Sequence[int]) -> None:
     """Remove all storefronts but those *kept*, and what belongs to them."""
-    # By hand: a host's SQLite may not enforce foreign keys, and a key without its user
+    # By hand: a shop's SQLite may not enforce foreign keys, and a key without its user
     # would open the next user's account.
     # IS NOT NULL, since NULL is not in an empty list, and stands for all storefronts.
     bound = User.store_id.is_not(None) & User.store_id.not_in(kept)
@@ -241,10 +245,10 @@ def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -
             db.session.rollback()
 
 
-def names(fields: Mapping[str, Any]) -> list[str]:
+def field_names(fields: Mapping[str, Any]) -> list[str]:
     """Return the names of the *fields* that a write sets.
 
-    >>> names({"description": "x", "lang_code": "en", "params": {"color": None}})
+    >>> field_names({"description": "x", "lang_code": "en", "params": {"color": None}})
     ['description', 'params.color']
     """
     params = [f"params.{name}" for name in fields.get("params", {})]

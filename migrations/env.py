@@ -11,7 +11,7 @@ def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        version_table="order_statuses_version",  # others may use Alembic here too
+        version_table="order_statuses_alembic",  # others may use Alembic here too
         include_name=lambda name, kind, _: (
             kind != "table" or name in Base.metadata.tables
         ),

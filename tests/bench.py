@@ -32,7 +32,7 @@ from order_statuses.caching import Cache
 from order_statuses.config import SQLITE_PRAGMAS
 from order_statuses.database import db
 from order_statuses.models import Status, StatusText, Store, StoreText
-from order_statuses.writing import LETTERS
+from order_statuses.writing import STATUS_LETTERS
 
 from . import faults
 from .conftest import (
@@ -56,7 +56,7 @@ CREDENTIALS = {"Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR)}
 CODES = [f"x{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(48)]
 LANGUAGES = ["en", "ru", *CODES]
 STORES = range(3, 10_001)  # beside the two that are there
-STATUSES = json.loads((ROOT / "stock.json").read_text(encoding="utf-8"))["statuses"][:7]
+STATUSES = json.loads((ROOT / "seed.json").read_text(encoding="utf-8"))["statuses"][:7]
 
 # What wrk sends instead of a GET: another text each time.
 PUT = f"""
@@ -123,7 +123,7 @@ def conditional(app: Flask) -> Call:
 
 
 def in_process(app: Flask, full: Flask) -> Column:
-    """Measure the service and one with a full catalogue, beside the bare view."""
+    """Measure the service and one with many statuses, beside the bare view."""
     bare_view = call(bare)
     calls = {
         "list of 7, cached": call(app),
@@ -240,7 +240,7 @@ def full_service(url: str) -> Iterator[Flask]:
 
 def fill_up() -> None:
     taken = set(db.session.scalars(select(Status.status).filter_by(type="O")))
-    free = [{"status": letter} for letter in LETTERS if letter not in taken]
+    free = [{"status": letter} for letter in STATUS_LETTERS if letter not in taken]
     params = {"color": "#97cf4d", "notify": "Y"}
     db.session.execute(insert(Status).values(type="O", params=params), free)
     stores = [{"store_id": n} for n in STORES]

@@ -207,7 +207,7 @@ def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[
 
 
 def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:
-    """Let the tables of *rows* hold those and no others, under a new token."""
+    """Let the tables of *rows* hold those and no others, under a new change tag."""
     with app.app_context(), db.engine.begin() as connection:
         for table in reversed(rows):
             connection.execute(delete(table))
@@ -218,7 +218,7 @@ def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:
 
 
 def restart_numbers(connection: Connection) -> None:
-    """Let ids go on where the stock data ends."""
+    """Let ids go on where the default statuses end."""
     table = Status.__tablename__
     if connection.dialect.name == "sqlite":
         sequence = f"UPDATE sqlite_sequence SET seq = 11 WHERE name = '{table}'"  # noqa: S608

@@ -227,16 +227,16 @@ def test_service_without_users_says_how_to_add_one(
 
 
 @pytest.fixture
-def host_client(app: Flask, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
-    """A caller whom the host's own login knows, and who may only read."""
+def shop_client(app: Flask, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """A caller whom the shop's own login knows, and who may only read."""
     reader = Caller("reader", read_only=True)
     monkeypatch.setitem(app.config, "ORDER_STATUSES_IDENTIFY", lambda: reader)
     return app.test_client()
 
 
-def test_reading_caller_reads_alone(host_client: FlaskClient) -> None:
-    assert host_client.get("/api/2.0/statuses").status_code == 200
-    assert host_client.delete("/api/2.0/statuses/3").status_code == 403
+def test_reading_caller_reads_alone(shop_client: FlaskClient) -> None:
+    assert shop_client.get("/api/2.0/statuses").status_code == 200
+    assert shop_client.delete("/api/2.0/statuses/3").status_code == 403
 
 
 TRICKED = [

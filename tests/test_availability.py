@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
 from order_statuses.database import READER, db, fetch
-from order_statuses.models import CatalogueLock, User
+from order_statuses.models import ChangeTag, User
 
 from .conftest import ADMINISTRATOR, client_of, engines_of, service
 
@@ -122,7 +122,7 @@ def test_reads_go_on_while_all_connections_for_writes_are_taken(
 def held_database(database: str) -> Iterator[str]:
     """The URL of a database whose lock another writer holds."""
     with service(database) as app, app.app_context():
-        db.session.execute(update(CatalogueLock).values(token="held"))  # noqa: S106
+        db.session.execute(update(ChangeTag).values(tag="held"))
         yield database
         db.session.rollback()
 
@@ -156,7 +156,7 @@ def test_connections_that_the_server_closed_are_replaced(
     with ExitStack() as taken:
         for engine in engines:
             connection = taken.enter_context(engine.connect())
-            connection.execute(select(CatalogueLock.token))
+            connection.execute(select(ChangeTag.tag))
     assert client.get(STATUSES).status_code == 200
 
 

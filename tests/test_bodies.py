@@ -150,7 +150,7 @@ def rows(app: Flask) -> dict[str, list[Any]]:
 
 @pytest.fixture
 def unchanged(app: Flask) -> Iterator[None]:
-    """Fail a test that changes the database, be it the catalogue's token alone."""
+    """Fail a test that changes the database, be it the change tag alone."""
     before = rows(app)
     yield
     assert rows(app) == before

@@ -260,7 +260,7 @@ def test_healthcheck_does_not_ask_the_database(container: Container) -> None:
     assert kind == "CMD-SHELL"
 
     with container.serving() as server:
-        remove_version = "DROP TABLE order_statuses_version"
+        remove_version = "DROP TABLE order_statuses_alembic"
         container.run("python3", "-m", "sqlite3", DATABASE, remove_version)
         assert httpx.get(f"{server.url}/readyz").status_code == 503
 

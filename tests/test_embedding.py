@@ -53,7 +53,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
         f"order_statuses/{name}"
         for name in {names.get(module, module) for module in modules}
         | folders
-        | {"openapi.yaml", "stock.json", "py.typed"}
+        | {"openapi.yaml", "seed.json", "py.typed"}
     }
 
 
@@ -257,7 +257,7 @@ def shop(
         if not (folder / module).exists():
             (folder / module).write_text("raise ImportError('This is the shop.')")
     migrate(shop)
-    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "order-statuses", "seed")
     shop.call("flask", "seed")
     shop.call("flask", "publish-stores")
     with serving_shop(shop.python, folder, "wsgi:app", **shop.environment) as server:

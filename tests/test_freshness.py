@@ -66,7 +66,7 @@ def test_warm_read_is_one_statement(
     assert (first.data, first.headers) == (second.data, second.headers)
 
 
-def test_read_is_one_statement_for_a_caller_whom_the_host_knows(
+def test_read_is_one_statement_for_a_caller_whom_the_shop_knows(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = Caller("reader")
@@ -89,7 +89,7 @@ def test_not_modified_is_one_statement(app: Flask, client: FlaskClient) -> None:
     assert (response.status_code, len(warm)) == (304, 1)
 
 
-def test_large_catalogue_takes_no_more_statements(
+def test_large_database_takes_no_more_statements(
     app: Flask, client: FlaskClient
 ) -> None:
     languages = [f"l{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(50)]
@@ -216,7 +216,7 @@ def test_rows_changed_by_hand_show_when_the_time_is_over(
     assert Cache().entries.ttl <= 60
 
 
-def test_host_that_writes_through_its_own_session_is_read(
+def test_shop_that_writes_through_its_own_session_is_read(
     app: Flask, client: FlaskClient
 ) -> None:
     description(client)
@@ -234,7 +234,7 @@ def test_host_that_writes_through_its_own_session_is_read(
 
 
 @pytest.mark.parametrize("operation", ["added", "changed", "deleted"])
-def test_row_that_a_host_touches_alone_renews_the_token(
+def test_row_that_a_shop_touches_alone_renews_the_tag(
     app: Flask, client: FlaskClient, operation: str
 ) -> None:
     address = "/api/2.0/stores/2/statuses/2"
@@ -252,18 +252,20 @@ def test_row_that_a_host_touches_alone_renews_the_token(
     assert etag(client, address) != before
 
 
-def test_host_renews_the_token_once_a_transaction(app: Flask) -> None:
+def test_shop_renews_the_tag_once_a_transaction(app: Flask) -> None:
     with app.app_context(), statements_of(app) as statements:
         for status in db.session.scalars(select(Status)):
             status.is_default = "N"
             db.session.flush()
         db.session.commit()
 
-    renewals = [s for s in statements if s.startswith("UPDATE order_statuses_cat")]
+    renewals = [
+        s for s in statements if s.startswith("UPDATE order_statuses_change_tag")
+    ]
     assert len(renewals) == 1
 
 
-def test_host_that_rolls_a_savepoint_back_is_read(
+def test_shop_that_rolls_a_savepoint_back_is_read(
     app: Flask, client: FlaskClient
 ) -> None:
     description(client)
@@ -334,7 +336,7 @@ def test_long_queries_are_not_kept(app: Flask, client: FlaskClient) -> None:
     assert max(len(repr(key)) for key in cache.entries) < 300
 
 
-def test_what_a_host_reads_before_it_goes_on_writing_is_not_kept(
+def test_what_a_shop_reads_before_it_goes_on_writing_is_not_kept(
     app: Flask, client: FlaskClient
 ) -> None:
     with app.app_context():
@@ -342,7 +344,7 @@ def test_what_a_host_reads_before_it_goes_on_writing_is_not_kept(
         for number in ("One", "Two"):
             english.description = number
             db.session.flush()
-            assert description(client) == number  # in the session of the host
+            assert description(client) == number  # in the session of the shop
         db.session.commit()
 
     assert description(client) == "Two"

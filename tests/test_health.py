@@ -63,7 +63,7 @@ def test_service_is_not_ready_before_init(
 
 def set_version(app: Flask, version: str) -> None:
     with app.app_context():
-        change = text("UPDATE order_statuses_version SET version_num = :version")
+        change = text("UPDATE order_statuses_alembic SET version_num = :version")
         db.session.execute(change, {"version": version})
         db.session.commit()
 

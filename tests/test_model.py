@@ -21,10 +21,12 @@ from sqlalchemy import Table
 from .conftest import ADMINISTRATOR, client_of, examples_of, restore, service
 from .servers import ROOT
 
-LANGUAGES = ["en", "ru", "de"]  # the stock data has no German
+LANGUAGES = ["en", "ru", "de"]  # the default statuses have no German
 STORES = [None, 1, 2]
 TEXTS = ["description", "email_subj", "email_header"]
-LETTERS = [c for c in string.ascii_uppercase if c not in "NT"] + list(string.digits)
+STATUS_LETTERS = [c for c in string.ascii_uppercase if c not in "NT"] + list(
+    string.digits
+)
 
 Texts = dict[tuple[int | None, str], dict[str, str | None]]
 Rows = dict[Table, list[dict[str, Any]]]
@@ -85,10 +87,10 @@ class Known:
         row.update({name: sent[name] for name in TEXTS if name in sent})
 
 
-def stock() -> dict[int, Known]:
+def default_statuses() -> dict[int, Known]:
     known = {}
     texts: dict[str, dict[str, str | None]]
-    for row in json.loads((ROOT / "stock.json").read_text())["statuses"]:
+    for row in json.loads((ROOT / "seed.json").read_text())["statuses"]:
         status_id, texts = row.pop("status_id"), row.pop("texts")
         common: Texts = {(None, lang_code): text for lang_code, text in texts.items()}
         known[status_id] = Known(**row, texts=common)
@@ -115,7 +117,7 @@ class Shop(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.known = stock()
+        self.known = default_statuses()
         self.newest = max(self.known)
 
     def address(self, store_id: int | None, number: int | None = None) -> str:
@@ -131,7 +133,7 @@ class Shop(RuleBasedStateMachine):
 
     def free_letter(self, type_: str) -> str | None:
         taken = {s.status for s in self.known.values() if s.type == type_}
-        return next((letter for letter in LETTERS if letter not in taken), None)
+        return next((letter for letter in STATUS_LETTERS if letter not in taken), None)
 
     @rule(type_=types, lang_code=languages, sent=changes)
     def create(self, type_: str, lang_code: str, sent: dict[str, Any]) -> None:
@@ -252,7 +254,7 @@ def compact(body: Any) -> bytes:
 
 @pytest.fixture
 def app(database: str) -> Iterator[Flask]:
-    """A service with a language that the stock data lacks."""
+    """A service with a language that the default statuses lack."""
     with service(database, ORDER_STATUSES_LANGUAGES=",".join(LANGUAGES)) as app:
         yield app
 

@@ -327,9 +327,9 @@ def ask_nobody() -> None:
 
 ERROR_SETTINGS: dict[str, Json] = {
     "PreconditionRequired": {"ORDER_STATUSES_REQUIRE_IF_MATCH": True},
-    # A mistake of a host's: it must return a Caller.
+    # A mistake of a shop's: it must return a Caller.
     "InternalServerError": {"ORDER_STATUSES_IDENTIFY": object, "TESTING": False},
-    # A host's that asks a database which is away.
+    # A shop's that asks a database which is away.
     "ServiceUnavailable": {"ORDER_STATUSES_IDENTIFY": ask_nobody},
 }
 

@@ -161,7 +161,7 @@ def test_page_of_a_shop_links_to_those_that_it_has(
     assert {client.get(file).status_code for file in files_of(page)} == {200}
 
 
-def test_cookies_are_sent_where_a_host_knows_its_callers_by_them() -> None:
+def test_cookies_are_sent_where_a_shop_knows_its_callers_by_them() -> None:
     service = create_app(NEVER_OPENED).test_client()
 
     assert 'data-credentials="omit"' in service.get("/api/docs").text

@@ -86,7 +86,7 @@ def test_tests_of_the_shop_pass_before_and_after_the_mount(
     before = passed(shop)
     mount(shop)
     migrate(shop)
-    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "order-statuses", "seed")
 
     assert passed(shop) == before > 12
 
@@ -112,13 +112,13 @@ def test_migration_of_the_shop_goes_up_and_down(shop: Shop) -> None:
     assert "drop" not in up
 
     shop.call("flask", "db", "check")
-    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "order-statuses", "seed")
     shop.call("flask", "db", "downgrade")
     shop.call("flask", "db", "upgrade")
-    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "order-statuses", "seed")
     shop.call("flask", "publish-stores")
     assert "create the tables by your own migrations" in refusal(
-        shop, "load-stock", "--create-tables"
+        shop, "seed", "--create-tables"
     )
 
 

@@ -19,7 +19,7 @@ from order_statuses import cli
 from order_statuses.database import db, transaction
 from order_statuses.models import (
     Base,
-    CatalogueLock,
+    ChangeTag,
     Key,
     Status,
     StatusText,
@@ -50,7 +50,7 @@ def init(app: Flask) -> Any:
 
 def test_migrations_make_the_tables_of_the_models(app: Flask) -> None:
     with app.app_context(), db.engine.connect() as connection:
-        options = {"version_table": "order_statuses_version", "compare_type": True}
+        options = {"version_table": "order_statuses_alembic", "compare_type": True}
         context = MigrationContext.configure(connection, opts=options)
 
         assert compare_metadata(context, Base.metadata) == []
@@ -64,7 +64,7 @@ def test_migrations_can_be_taken_back(empty_app: Flask) -> None:
         command.downgrade(cli.alembic_config(connection), "base")
 
         left = set(db.inspect(connection).get_table_names())
-    assert left <= {"order_statuses_version", "sqlite_sequence"}
+    assert left <= {"order_statuses_alembic", "sqlite_sequence"}
 
 
 def test_init_is_idempotent(empty_app: Flask) -> None:
@@ -141,7 +141,7 @@ def test_stock_data_is_loaded_in_the_configured_languages(
 def test_database_newer_than_the_service_is_left_alone(empty_app: Flask) -> None:
     init(empty_app)
     with empty_app.app_context():
-        version = text("UPDATE order_statuses_version SET version_num = '9999'")
+        version = text("UPDATE order_statuses_alembic SET version_num = '9999'")
         db.session.execute(version)
         db.session.commit()
 
@@ -173,7 +173,7 @@ def test_init_makes_a_table_that_is_missing_and_says_so(empty_app: Flask) -> Non
 def test_init_that_makes_the_lock_again_leaves_the_statuses(empty_app: Flask) -> None:
     init(empty_app)
     changed = "UPDATE order_statuses_text SET description = 'Changed'"
-    execute(empty_app, changed, "DROP TABLE order_statuses_catalogue")
+    execute(empty_app, changed, "DROP TABLE order_statuses_change_tag")
 
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
@@ -200,7 +200,7 @@ def test_init_refuses_tables_that_lack_a_column(empty_app: Flask) -> None:
     execute(
         empty_app,
         "ALTER TABLE order_statuses_key DROP COLUMN created_on",
-        "DROP TABLE order_statuses_version",
+        "DROP TABLE order_statuses_alembic",
     )
     refused = init(empty_app)
 
@@ -208,7 +208,7 @@ def test_init_refuses_tables_that_lack_a_column(empty_app: Flask) -> None:
     assert refused.stderr.startswith("Error: Nothing was changed. ")
     assert "created_on" in refused.stderr
     with empty_app.app_context():
-        assert not db.inspect(db.engine).has_table("order_statuses_version")
+        assert not db.inspect(db.engine).has_table("order_statuses_alembic")
 
 
 on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
@@ -232,7 +232,7 @@ def test_encoding_of_clients_is_ours_to_say(
 @on_postgresql
 @pytest.mark.parametrize(
     ("encoding", "command"),
-    [("LATIN1", "init"), ("SQL_ASCII", "init"), ("LATIN1", "load-stock")],
+    [("LATIN1", "init"), ("SQL_ASCII", "init"), ("LATIN1", "seed")],
 )
 def test_database_that_cannot_hold_every_text_is_refused(
     databases: PostgresDatabases, encoding: str, command: str
@@ -266,11 +266,11 @@ def test_database_that_was_never_initialised_is_503(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_catalogue_without_its_row_is_503(
+def test_database_without_a_change_tag_is_503(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     with app.app_context():
-        db.session.query(CatalogueLock).delete()
+        db.session.query(ChangeTag).delete()
         db.session.commit()
 
     response = client.open("/api/2.0/statuses/1", method=method, data="description=x")
@@ -291,7 +291,7 @@ def test_catalogue_without_its_row_is_503(
         (User, {"email": "one@shop.example", "is_active": True}),
         (User, {"email": "new@shop.example", "is_active": True, "store_id": 99}),
         (Key, {"key_hash": "x", "user_id": 99}),
-        (CatalogueLock, {"catalogue_id": 2, "token": "x"}),
+        (ChangeTag, {"change_tag_id": 2, "tag": "x"}),
     ],
 )
 def test_database_itself_refuses_what_does_not_fit(
@@ -378,17 +378,17 @@ def test_update_does_not_rewrite_what_did_not_change(
         client.put("/api/2.0/statuses/2", json={"description": "x", "is_default": "Y"})
 
     written = [s.split()[1] for s in statements if s.startswith("UPDATE")]
-    assert written == ["order_statuses_catalogue", "order_statuses_text"]
+    assert written == ["order_statuses_change_tag", "order_statuses_text"]
 
 
-def test_every_write_takes_the_lock_and_renews_the_token(
+def test_every_write_takes_the_lock_and_renews_the_tag(
     app: Flask, client: FlaskClient
 ) -> None:
-    def token() -> str | None:
+    def tag() -> str | None:
         with app.app_context():
-            return db.session.scalar(select(CatalogueLock.token))
+            return db.session.scalar(select(ChangeTag.tag))
 
-    tokens = [token()]
+    tags = [tag()]
     for method, address in [
         ("POST", "/statuses"),
         ("PUT", "/statuses/1"),
@@ -399,10 +399,10 @@ def test_every_write_takes_the_lock_and_renews_the_token(
             client.open(
                 f"/api/2.0{address}", method=method, data="description=x&email_subj=x"
             )
-        assert statements[1].startswith("UPDATE order_statuses_catalogue")
-        tokens.append(token())
+        assert statements[1].startswith("UPDATE order_statuses_change_tag")
+        tags.append(tag())
 
-    assert len(set(tokens)) == 5
+    assert len(set(tags)) == 5
 
 
 def test_refused_write_leaves_no_trace(app: Flask, client: FlaskClient) -> None:

@@ -15,7 +15,7 @@ from alembic import command
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from order_statuses import cli, stock
+from order_statuses import cli, statuses_file
 from order_statuses.auth import key_hash
 from order_statuses.database import db
 
@@ -32,7 +32,7 @@ def old_database(empty_database: str) -> str:
     with service(empty_database) as app, app.app_context():
         with cli.migrating() as connection:
             command.upgrade(cli.alembic_config(connection), "0001")
-            stock.fill(connection)
+            statuses_file.fill(connection)
             for number, (email, store) in enumerate(
                 [(ADMINISTRATOR, None), (BOUND, 1)]
             ):

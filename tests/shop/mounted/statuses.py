@@ -11,7 +11,7 @@ from order_statuses import (
     create_blueprint,
     exempt_from_csrf,
     list_statuses,
-    set_stores,
+    replace_stores,
     status_updated,
 )
 
@@ -27,7 +27,7 @@ class Icon(db.Model):
 
 def mount(app, csrf):
     app.config["ORDER_STATUSES_IDENTIFY"] = identify
-    app.config["ORDER_STATUSES_IN_USE"] = count_orders
+    app.config["ORDER_STATUSES_COUNT_ORDERS"] = count_orders
     app.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
     unversioned = create_blueprint("unversioned", list_form="envelope")
     app.register_blueprint(unversioned, url_prefix="/api")
@@ -58,5 +58,5 @@ def labels():
 
 
 def publish_stores():
-    set_stores({shop.id: shop.name for shop in db.session.scalars(select(Shop))})
+    replace_stores({shop.id: shop.name for shop in db.session.scalars(select(Shop))})
     db.session.commit()

@@ -52,7 +52,7 @@ from order_statuses.auth import Caller
 from order_statuses.models import (
     RENEW,
     Base,
-    CatalogueLock,
+    ChangeTag,
     Key,
     Status,
     StatusText,
@@ -150,48 +150,48 @@ def count_statuses(shop: Flask) -> int:
 
 
 def test_stock_is_loaded_without_migrations(empty_shop: Flask) -> None:
-    loaded = run(empty_shop, "load-stock", "--create-tables")
+    loaded = run(empty_shop, "seed", "--create-tables")
 
     assert loaded.exit_code == 0, loaded.output
     assert count_statuses(empty_shop) == 7
 
 
 def test_stock_is_loaded_once(empty_shop: Flask) -> None:
-    run(empty_shop, "load-stock", "--create-tables")
+    run(empty_shop, "seed", "--create-tables")
     empty_shop.test_client().delete(f"{STATUSES}/3")
 
-    assert run(empty_shop, "load-stock", "--create-tables").exit_code == 0
+    assert run(empty_shop, "seed", "--create-tables").exit_code == 0
     assert count_statuses(empty_shop) == 6
 
 
 def test_stock_needs_tables(empty_shop: Flask) -> None:
-    refused = run(empty_shop, "load-stock")
+    refused = run(empty_shop, "seed")
 
     assert refused.exit_code == 1
-    assert "your migrations and then flask order-statuses load-stock" in refused.output
+    assert "your migrations and then flask order-statuses seed" in refused.output
     with empty_shop.app_context():
         assert inspect(db.engine).get_table_names() == []
 
 
 def test_stock_needs_every_table(empty_shop: Flask) -> None:
-    run(empty_shop, "load-stock", "--create-tables")
+    run(empty_shop, "seed", "--create-tables")
     with empty_shop.app_context(), db.engine.begin() as connection:
         connection.execute(text("DROP TABLE order_statuses_key"))
-    refused = run(empty_shop, "load-stock")
+    refused = run(empty_shop, "seed")
 
     assert refused.exit_code == 1
-    assert "load-stock --create-tables" in refused.output
-    assert run(empty_shop, "load-stock", "--create-tables").exit_code == 0
+    assert "seed --create-tables" in refused.output
+    assert run(empty_shop, "seed", "--create-tables").exit_code == 0
 
 
 def test_init_leaves_the_tables_of_a_shop_alone(empty_shop: Flask) -> None:
-    run(empty_shop, "load-stock", "--create-tables")
+    run(empty_shop, "seed", "--create-tables")
     refused = run(empty_shop, "init")
 
     assert (refused.exit_code, type(refused.exception)) == (1, SystemExit)
-    assert "use load-stock" in refused.output
+    assert "use seed" in refused.output
     with empty_shop.app_context():
-        assert "order_statuses_version" not in inspect(db.engine).get_table_names()
+        assert "order_statuses_alembic" not in inspect(db.engine).get_table_names()
 
 
 def test_commands_need_the_stock(empty_shop: Flask) -> None:
@@ -200,12 +200,12 @@ def test_commands_need_the_stock(empty_shop: Flask) -> None:
     refused = run(empty_shop, "add-store", "2", "Outlet")
 
     assert refused.exit_code == 1
-    assert "flask order-statuses load-stock" in refused.output
+    assert "flask order-statuses seed" in refused.output
 
 
 def test_shop_may_have_its_database_in_memory() -> None:
     with open_shop("sqlite://") as shop:
-        assert run(shop, "load-stock", "--create-tables").exit_code == 0
+        assert run(shop, "seed", "--create-tables").exit_code == 0
         assert count_statuses(shop) == 7
         shop.test_client().delete(f"{STATUSES}/3")
         assert count_statuses(shop) == 6
@@ -224,7 +224,7 @@ def begin_at_once(engine: Engine) -> None:
 def test_stock_is_loaded_where_the_shop_begins_transactions(empty_shop: Flask) -> None:
     with empty_shop.app_context():
         begin_at_once(db.engine)
-    loaded = run(empty_shop, "load-stock", "--create-tables")
+    loaded = run(empty_shop, "seed", "--create-tables")
 
     assert loaded.exit_code == 0, loaded.output
     assert count_statuses(empty_shop) == 7
@@ -240,7 +240,7 @@ def test_stock_is_loaded_in_every_mode_of_the_driver(
 ) -> None:
     options = {"connect_args": mode}
     with open_shop(empty_database, SQLALCHEMY_ENGINE_OPTIONS=options) as shop:
-        loaded = run(shop, "load-stock", "--create-tables")
+        loaded = run(shop, "seed", "--create-tables")
 
         assert loaded.exit_code == 0, loaded.output
         assert count_statuses(shop) == 7
@@ -249,9 +249,9 @@ def test_stock_is_loaded_in_every_mode_of_the_driver(
 def test_stock_is_loaded_by_one_call(empty_shop: Flask) -> None:
     with empty_shop.app_context():
         with pytest.raises(DBAPIError):
-            cli.load_stock()
-        cli.load_stock(create_tables=True)
-        cli.load_stock()
+            cli.seed_statuses()
+        cli.seed_statuses(create_tables=True)
+        cli.seed_statuses()
 
     assert count_statuses(empty_shop) == 7
 
@@ -259,20 +259,20 @@ def test_stock_is_loaded_by_one_call(empty_shop: Flask) -> None:
 def test_tables_are_not_created_beside_those_of_alembic(empty_shop: Flask) -> None:
     with empty_shop.app_context(), db.engine.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
-    refused = run(empty_shop, "load-stock", "--create-tables")
+    refused = run(empty_shop, "seed", "--create-tables")
 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "create the tables by your own migrations" in refused.stderr
     with empty_shop.app_context():
         assert inspect(db.engine).get_table_names() == ["alembic_version"]
 
-    forced = run(empty_shop, "load-stock", "--create-tables", "--force")
+    forced = run(empty_shop, "seed", "--create-tables", "--force")
     assert forced.exit_code == 0, forced.output
     assert count_statuses(empty_shop) == 7
 
 
 def test_created_status_follows_the_loaded_stock(empty_shop: Flask) -> None:
-    run(empty_shop, "load-stock", "--create-tables")
+    run(empty_shop, "seed", "--create-tables")
     created = empty_shop.test_client().post(STATUSES, json={"description": "Packed"})
 
     assert created.json == {"statuses_id": "12", "status_id": "12"}
@@ -384,7 +384,9 @@ def test_blueprint_lives_below_another(shop: Flask, visitor: FlaskClient) -> Non
     assert visitor.get("/pages/about").text == "<h1>about</h1>"
 
 
-@pytest.mark.parametrize("name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_IN_USE"])
+@pytest.mark.parametrize(
+    "name", ["ORDER_STATUSES_IDENTIFY", "ORDER_STATUSES_COUNT_ORDERS"]
+)
 def test_hook_of_the_shop_is_a_callable(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         mount(build_shop(**{name: "shop.views.function"}))
@@ -440,7 +442,7 @@ def test_applications_share_nothing(tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path / name}.db" for name in "ab"]
     with open_shop(urls[0]) as shop, open_shop(urls[1]) as other:
         for each in (shop, other):
-            run(each, "load-stock", "--create-tables")
+            run(each, "seed", "--create-tables")
             each.test_client().get(STATUSES)
         shop.test_client().delete(f"{STATUSES}/3")
 
@@ -456,7 +458,7 @@ def test_shop_may_have_flask_sqlalchemy_lite(database: str) -> None:
     shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
     shop.test_client().delete(f"{STATUSES}/3")
 
-    assert run(shop, "load-stock").exit_code == 0
+    assert run(shop, "seed").exit_code == 0
     assert count_statuses(shop) == 6
     with shop.app_context():
         lite.engine.dispose()
@@ -571,7 +573,7 @@ def test_error_of_the_shop_is_json_and_reaches_its_log(
 
 
 def set_veto(shop: Flask, count_orders: Callable[[reading.OrderStatus], int]) -> None:
-    shop.config["ORDER_STATUSES_IN_USE"] = count_orders
+    shop.config["ORDER_STATUSES_COUNT_ORDERS"] = count_orders
 
 
 def count_orders(status: reading.OrderStatus) -> int:
@@ -627,7 +629,7 @@ def test_veto_that_fails_deletes_nothing(
 
     assert (refused.status_code, refused.get_json()["status"]) == (503, 503)
     assert visitor.get(f"{STATUSES}/3").status_code == 200
-    assert "ORDER_STATUSES_IN_USE failed" in caplog.text
+    assert "ORDER_STATUSES_COUNT_ORDERS failed" in caplog.text
 
 
 @on_sqlite
@@ -860,7 +862,7 @@ def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
 
 def test_stores_are_those_of_the_shop(shop: Flask, visitor: FlaskClient) -> None:
     with shop.app_context():
-        writing.set_stores({2: "Outlet", 3: "Wholesale"})
+        writing.replace_stores({2: "Outlet", 3: "Wholesale"})
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores").json == [
@@ -874,7 +876,7 @@ def test_removed_store_takes_what_is_its_own(shop: Flask, visitor: FlaskClient) 
         address = f"/api/2.0/stores/{store_id}/statuses/2"
         visitor.put(address, json={"email_subj": "of a store"})
     with shop.app_context():
-        writing.set_stores({2: "Second store"})
+        writing.replace_stores({2: "Second store"})
         db.session.commit()
 
         assert list(db.session.scalars(select(StoreText.store_id))) == [2]
@@ -884,7 +886,7 @@ def test_removed_store_takes_what_is_its_own(shop: Flask, visitor: FlaskClient) 
 
 def test_shop_without_stores_keeps_its_administrators(shop: Flask) -> None:
     with shop.app_context():
-        writing.set_stores({}, allow_empty=True)
+        writing.replace_stores({}, allow_empty=True)
         db.session.commit()
 
         assert list(db.session.scalars(select(Store))) == []
@@ -911,7 +913,7 @@ def test_stores_that_cannot_be_change_nothing(
 ) -> None:
     with shop.app_context():
         with pytest.raises(ValueError, match=r"storefront"):
-            writing.set_stores({2: "Renamed", **names} if names else names)
+            writing.replace_stores({2: "Renamed", **names} if names else names)
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores").json == [
@@ -922,7 +924,7 @@ def test_stores_that_cannot_be_change_nothing(
 
 def test_names_of_stores_are_trimmed(shop: Flask, visitor: FlaskClient) -> None:
     with shop.app_context():
-        writing.set_stores({7: " Outlet "})
+        writing.replace_stores({7: " Outlet "})
         db.session.commit()
 
     assert visitor.get("/api/2.0/stores/7").get_json()["company"] == "Outlet"
@@ -963,7 +965,7 @@ def test_stores_are_set_in_the_transaction_of_the_shop(
     shop: Flask, visitor: FlaskClient
 ) -> None:
     with shop.app_context():
-        writing.set_stores({7: "Seventh"})
+        writing.replace_stores({7: "Seventh"})
         db.session.rollback()
 
     assert len(visitor.get("/api/2.0/stores").get_json()) == 2
@@ -1030,7 +1032,7 @@ def test_write_does_not_start_again_at_the_cost_of_another_database(
         lite.session.execute(
             insert(log).values(name="x"), bind_arguments={"bind": lite.engines["log"]}
         )
-        lite.session.scalar(select(CatalogueLock.token))
+        lite.session.scalar(select(ChangeTag.tag))
         with lite.engine.begin() as another_writer:
             another_writer.execute(RENEW)
 

@@ -25,7 +25,7 @@ from .conftest import (
     service,
 )
 from .test_commands import run
-from .test_stock import Json, apply, change, export, token
+from .test_statuses_file import Json, apply, change, change_tag, export
 
 Rows = dict[Table, list[dict[str, Any]]]
 
@@ -128,7 +128,7 @@ def test_whatever_the_api_makes_survives_a_move(
         assert shown_by(other) == shown_by(app)
         assert_is_applied(other, text)
 
-        # Over the stock data.
+        # Over the default statuses.
         restore(other, rows)
         assert apply(other, text, "--prune").exit_code == 0
         made = statuses_of(export(other))
@@ -147,14 +147,14 @@ def shown_by(app: Flask) -> list[list[OrderStatus]]:
 
 def assert_is_applied(app: Flask, text: str) -> None:
     """Apply again what is there already: nothing may be written."""
-    before = token(app)
+    before = change_tag(app)
     again = apply(app, text, "--prune")
     assert again.exit_code == 0
     assert {line.split()[0] for line in again.stdout.splitlines()} <= {
         "kept",
         "unchanged:",
     }
-    assert token(app) == before
+    assert change_tag(app) == before
 
 
 def statuses_of(text: str) -> dict[tuple[str, str], Json]:
@@ -243,7 +243,7 @@ def test_whatever_a_file_holds_is_applied_or_changes_nothing(
     run(app, "export", str(file), "--users")
     without_users = {t: [] if t.name in USERS else rows[t] for t in rows}
     restore(app, without_users)
-    began = (token(app), export(app), run(app, "users").stdout)
+    began = (change_tag(app), export(app), run(app, "users").stdout)
 
     @settings(examples, max_examples=examples.max_examples * 10)
     @given(mutations(file.read_text(encoding="utf-8")), options)
@@ -253,7 +253,7 @@ def test_whatever_a_file_holds_is_applied_or_changes_nothing(
 
         assert isinstance(applied.exception, SystemExit | None), content
         assert applied.exit_code in {0, 1, 4}
-        now = (token(app), export(app), run(app, "users").stdout)
+        now = (change_tag(app), export(app), run(app, "users").stdout)
         if applied.exit_code == 1:
             assert applied.stderr.startswith("Error: Nothing was changed. ")
             assert len(applied.stderr.splitlines()[0]) > 40
@@ -262,7 +262,7 @@ def test_whatever_a_file_holds_is_applied_or_changes_nothing(
         elif now != began:
             assert "\nunchanged: " in applied.stdout
             restore(app, without_users)
-            began = (token(app), *began[1:])
+            began = (change_tag(app), *began[1:])
 
     check()
 
@@ -281,7 +281,7 @@ def test_init_takes_a_file_or_leaves_the_tables_empty(
         done = run(other, "init", str(file))
 
         assert isinstance(done.exception, SystemExit | None), content
-        assert (done.exit_code, token(other) is None) in {(0, False), (1, True)}
+        assert (done.exit_code, change_tag(other) is None) in {(0, False), (1, True)}
         if done.exit_code == 1:
             assert done.stderr.startswith("Error: Nothing was changed. ")
             assert json.loads(export(other)) == {"stores": [], "statuses": []}

@@ -1,4 +1,4 @@
-"""The catalogue as a file: export, apply and init."""
+"""The statuses as a file: export, apply and init."""
 
 import json
 import os
@@ -21,9 +21,9 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, selec
 
 from order_statuses import writing
 from order_statuses.config import database_url
-from order_statuses.database import TOKEN, db
+from order_statuses.database import CHANGE_TAG, db
 from order_statuses.models import Status, StatusText, StoreText, User
-from order_statuses.writing import LETTERS
+from order_statuses.writing import STATUS_LETTERS
 
 from .conftest import (
     ADMINISTRATOR,
@@ -50,7 +50,7 @@ def export(app: Flask) -> str:
 
 
 def apply(app: Flask, file: object, *options: str) -> Any:
-    """Apply a catalogue, or text, from standard input."""
+    """Apply a file, or text, from standard input."""
     text = file if isinstance(file, str | bytes) else json.dumps(file)
     arguments = ["order-statuses", "apply", "-", *options]
     return app.test_cli_runner().invoke(args=arguments, input=text)
@@ -64,13 +64,13 @@ def init(url: str, file: str, path: Path) -> str:
         return export(app)
 
 
-def token(app: Flask) -> str | None:
+def change_tag(app: Flask) -> str | None:
     with app.app_context():
-        return db.session.scalar(TOKEN)
+        return db.session.scalar(CHANGE_TAG)
 
 
 def change(client: FlaskClient) -> None:
-    """Change the stock data by the API in every way that it has."""
+    """Change the default statuses by the API in every way that it has."""
     new = {
         "description": "Packed",
         "email_header": "<b>\u2028</b>",
@@ -90,17 +90,17 @@ def change(client: FlaskClient) -> None:
 
 
 @pytest.fixture
-def catalogue(app: Flask) -> Json:
-    """The stock data, with a second store, as a file."""
+def file(app: Flask) -> Json:
+    """The default statuses, with a second store, as a file."""
     exported: Json = json.loads(export(app))
     return exported
 
 
-def of(catalogue: Json, letter: str) -> Any:
+def of(file: Json, letter: str) -> Any:
     """Return the order status with that letter."""
     (found,) = (
         status
-        for status in catalogue["statuses"]
+        for status in file["statuses"]
         if (status["type"], status["status"]) == ("O", letter)
     )
     return found
@@ -116,7 +116,7 @@ def test_export_is_canonical(app: Flask) -> None:
     )
     assert (
         of(exported, "P")
-        == json.loads(Path("stock.json").read_text(encoding="utf-8"))["statuses"][0]
+        == json.loads(Path("seed.json").read_text(encoding="utf-8"))["statuses"][0]
     )
 
 
@@ -150,7 +150,7 @@ def test_empty_text_is_exported_and_none_is_not(
     assert exported["store_texts"] == {"1": {"en": {"email_header": ""}}}
 
 
-def test_catalogue_survives_a_move(
+def test_statuses_survives_a_move(
     app: Flask, client: FlaskClient, empty_database: str, tmp_path: Path
 ) -> None:
     change(client)
@@ -160,7 +160,7 @@ def test_catalogue_survives_a_move(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_catalogue_survives_a_move_between_databases(
+def test_statuses_survives_a_move_between_databases(
     app: Flask, client: FlaskClient, kind: str, tmp_path: Path, postgres: str
 ) -> None:
     others: Databases = (
@@ -198,7 +198,7 @@ def test_ids_go_on_after_a_move(
     assert {13, 40, 41} <= ids
 
 
-def test_apply_makes_the_catalogue_that_of_the_file(
+def test_apply_makes_the_statuses_that_of_the_file(
     app: Flask, client: FlaskClient, database: str
 ) -> None:
     change(client)
@@ -209,32 +209,30 @@ def test_apply_makes_the_catalogue_that_of_the_file(
         assert export(production) == text
 
 
-def test_second_apply_writes_nothing(app: Flask, catalogue: Json) -> None:
-    of(catalogue, "P")["texts"]["ru"]["description"] = "Готов"
-    first = apply(app, catalogue)
-    before = token(app)
+def test_second_apply_writes_nothing(app: Flask, file: Json) -> None:
+    of(file, "P")["texts"]["ru"]["description"] = "Готов"
+    first = apply(app, file)
+    before = change_tag(app)
 
-    second = apply(app, catalogue)
+    second = apply(app, file)
 
     assert first.stdout == (
         "changed O P\n  texts.ru.description: 'Обработан' → 'Готов'\nunchanged: 10\n"
     )
     assert (second.exit_code, second.stdout) == (0, "unchanged: 11\n")
-    assert token(app) == before
+    assert change_tag(app) == before
 
 
-def test_dry_run_shows_the_plan_and_changes_nothing(
-    app: Flask, catalogue: Json
-) -> None:
-    before, text = token(app), export(app)
-    unchanged = apply(app, catalogue, "--dry-run")
-    catalogue["statuses"].remove(of(catalogue, "B"))
-    of(catalogue, "P")["params"] = {"repay": "Y", "new": "1"}
-    catalogue["statuses"].remove(of(catalogue, "C"))
-    catalogue["statuses"].append(NEW | {"status_id": 2})
-    catalogue["stores"][1]["name"] = "Other"
+def test_dry_run_shows_the_plan_and_changes_nothing(app: Flask, file: Json) -> None:
+    before, text = change_tag(app), export(app)
+    unchanged = apply(app, file, "--dry-run")
+    file["statuses"].remove(of(file, "B"))
+    of(file, "P")["params"] = {"repay": "Y", "new": "1"}
+    file["statuses"].remove(of(file, "C"))
+    file["statuses"].append(NEW | {"status_id": 2})
+    file["stores"][1]["name"] = "Other"
 
-    planned = apply(app, catalogue, "--dry-run", "--prune")
+    planned = apply(app, file, "--dry-run", "--prune")
 
     assert unchanged.exit_code == 0
     assert planned.exit_code == 4
@@ -255,51 +253,51 @@ def test_dry_run_shows_the_plan_and_changes_nothing(
         "O Z gets another id: 2 is taken.",
         "unchanged: 9",
     ]
-    assert (token(app), export(app)) == (before, text)
+    assert (change_tag(app), export(app)) == (before, text)
 
 
-def test_dry_run_takes_no_id(app: Flask, client: FlaskClient, catalogue: Json) -> None:
-    catalogue["statuses"].append(NEW)
+def test_dry_run_takes_no_id(app: Flask, client: FlaskClient, file: Json) -> None:
+    file["statuses"].append(NEW)
 
-    apply(app, catalogue, "--dry-run")
+    apply(app, file, "--dry-run")
 
     created = client.post("/api/2.0/statuses", json={"description": "Packed"})
     assert created.get_json()["status_id"] == "12"
 
 
-def test_order_of_params_is_that_of_the_file(app: Flask, catalogue: Json) -> None:
-    complete = of(catalogue, "C")
+def test_order_of_params_is_that_of_the_file(app: Flask, file: Json) -> None:
+    complete = of(file, "C")
     complete["params"] = dict(reversed(complete["params"].items()))
 
-    applied = apply(app, catalogue, "--prune")
+    applied = apply(app, file, "--prune")
 
     assert applied.stdout == "changed O C\nunchanged: 10\n"
-    assert json.dumps(json.loads(export(app))) == json.dumps(catalogue)
+    assert json.dumps(json.loads(export(app))) == json.dumps(file)
 
 
-def test_nothing_is_deleted_without_prune(app: Flask, catalogue: Json) -> None:
+def test_nothing_is_deleted_without_prune(app: Flask, file: Json) -> None:
     text = export(app)
-    of(catalogue, "P").update(params={}, texts={})
-    catalogue["statuses"] = [of(catalogue, "P")]
-    catalogue["stores"] = []
+    of(file, "P").update(params={}, texts={})
+    file["statuses"] = [of(file, "P")]
+    file["stores"] = []
 
-    assert apply(app, catalogue).stdout == "unchanged: 11\n"
+    assert apply(app, file).stdout == "unchanged: 11\n"
     assert export(app) == text
 
 
 def test_what_a_file_cannot_have_is_never_pruned(
-    app: Flask, client: FlaskClient, catalogue: Json
+    app: Flask, client: FlaskClient, file: Json
 ) -> None:
     client.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "in store 2"})
     with app.app_context():
         db.session.add(StatusText(status_id=2, lang_code="de", description="Fertig"))
         db.session.add(Status(type="X", status="A", status_id=77))
         db.session.commit()
-    del catalogue["stores"][1]
-    of(catalogue, "C")["params"] = {}
+    del file["stores"][1]
+    of(file, "C")["params"] = {}
 
     exported = run(app, "export")
-    applied = apply(app, catalogue, "--prune")
+    applied = apply(app, file, "--prune")
 
     assert exported.stderr == "Left out, since not configured: X, de.\n"
     assert "unchanged: 10\n" in applied.stdout
@@ -310,16 +308,16 @@ def test_what_a_file_cannot_have_is_never_pruned(
 
 
 def test_prune_keeps_what_is_built_in_or_in_use(
-    app: Flask, client: FlaskClient, catalogue: Json, monkeypatch: pytest.MonkeyPatch
+    app: Flask, client: FlaskClient, file: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.post("/api/2.0/statuses", json={"description": "Packed"})
     in_use = {"A": 3}
     count = lambda status: in_use.get(status.status, 0)  # noqa: E731
-    monkeypatch.setitem(app.config, "ORDER_STATUSES_IN_USE", count)
-    catalogue["statuses"] = [of(catalogue, "P")]
+    monkeypatch.setitem(app.config, "ORDER_STATUSES_COUNT_ORDERS", count)
+    file["statuses"] = [of(file, "P")]
 
-    planned = apply(app, catalogue, "--prune", "--dry-run").stdout.splitlines()
-    apply(app, catalogue, "--prune")
+    planned = apply(app, file, "--prune", "--dry-run").stdout.splitlines()
+    apply(app, file, "--prune")
 
     in_use_by = "Orders use this status: 3. Give them another first."
     assert f"kept O A: {in_use_by}" in planned
@@ -344,16 +342,16 @@ def icons(app: Flask) -> Iterator[Table]:
 
 
 def test_prune_keeps_what_a_table_of_the_shop_refers_to(
-    app: Flask, client: FlaskClient, catalogue: Json, icons: Table
+    app: Flask, client: FlaskClient, file: Json, icons: Table
 ) -> None:
     client.post("/api/2.0/statuses", json={"description": "Packed"})
     with db.engine.begin() as connection:
         connection.execute(icons.insert().values(status_id=3))
-    backordered = of(catalogue, "B")
-    catalogue["statuses"].remove(backordered)
+    backordered = of(file, "B")
+    file["statuses"].remove(backordered)
 
-    planned = apply(app, catalogue, "--prune", "--dry-run")
-    applied = apply(app, catalogue, "--prune")
+    planned = apply(app, file, "--prune", "--dry-run")
+    applied = apply(app, file, "--prune")
 
     assert planned.stdout.splitlines() == [
         "deleted O A",
@@ -365,20 +363,20 @@ def test_prune_keeps_what_a_table_of_the_shop_refers_to(
     assert of(json.loads(export(app)), "B") == backordered
 
 
-def test_status_keeps_its_id_whatever_the_file_has(app: Flask, catalogue: Json) -> None:
-    of(catalogue, "B")["status_id"] = 77
+def test_status_keeps_its_id_whatever_the_file_has(app: Flask, file: Json) -> None:
+    of(file, "B")["status_id"] = 77
 
-    assert apply(app, catalogue).stdout == "unchanged: 11\n"
+    assert apply(app, file).stdout == "unchanged: 11\n"
 
 
-def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
-    catalogue["statuses"].remove(of(catalogue, "B"))
-    of(catalogue, "P")["texts"]["ru"]["description"] = "Готов"
-    of(catalogue, "C")["store_texts"] = {"2": {"en": {"email_subj": "x"}}}
-    of(catalogue, "F")["is_default"] = "N"
-    order = of(catalogue, "O")
+def test_signals_are_sent_as_for_requests(app: Flask, file: Json) -> None:
+    file["statuses"].remove(of(file, "B"))
+    of(file, "P")["texts"]["ru"]["description"] = "Готов"
+    of(file, "C")["store_texts"] = {"2": {"en": {"email_subj": "x"}}}
+    of(file, "F")["is_default"] = "N"
+    order = of(file, "O")
     order["params"] = dict(reversed(order["params"].items()))
-    catalogue["statuses"].append(NEW)
+    file["statuses"].append(NEW)
     sent: list[Any] = []
 
     def receive(app: Flask, **values: Any) -> None:
@@ -389,8 +387,8 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
     signals = (writing.status_created, writing.status_updated, writing.status_deleted)
     for signal in signals:
         signal.connect(receive, app)
-    apply(app, catalogue, "--prune", "--dry-run")
-    apply(app, catalogue, "--prune")
+    apply(app, file, "--prune", "--dry-run")
+    apply(app, file, "--prune")
     for signal in signals:
         signal.disconnect(receive, app)
 
@@ -406,21 +404,21 @@ def test_signals_are_sent_as_for_requests(app: Flask, catalogue: Json) -> None:
 
 
 def test_apply_works_within_a_request_of_the_shops_tests(
-    app: Flask, catalogue: Json
+    app: Flask, file: Json
 ) -> None:
-    of(catalogue, "C")["is_default"] = "N"
+    of(file, "C")["is_default"] = "N"
 
     with app.test_request_context("/"):
-        applied = apply(app, catalogue)
+        applied = apply(app, file)
 
     assert (applied.exit_code, applied.exception) == (0, None)
 
 
-def test_language_without_a_text_is_no_row(app: Flask, catalogue: Json) -> None:
+def test_language_without_a_text_is_no_row(app: Flask, file: Json) -> None:
     own = {"texts": {"en": {"description": "New"}, "ru": {}}}
-    catalogue["statuses"].append(NEW | own | {"store_texts": {"1": {"ru": {}}}})
+    file["statuses"].append(NEW | own | {"store_texts": {"1": {"ru": {}}}})
 
-    assert apply(app, catalogue).exit_code == 0
+    assert apply(app, file).exit_code == 0
 
     with app.app_context():
         rows = [*db.session.scalars(select(StatusText).filter_by(status_id=12))]
@@ -428,9 +426,9 @@ def test_language_without_a_text_is_no_row(app: Flask, catalogue: Json) -> None:
         assert db.session.scalar(select(StoreText).filter_by(status_id=12)) is None
 
 
-def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> None:
-    before, text = token(app), export(app)
-    statuses = catalogue["statuses"]
+def test_every_problem_is_named_with_its_place(app: Flask, file: Json) -> None:
+    before, text = change_tag(app), export(app)
+    statuses = file["statuses"]
     statuses[0]["texts"]["ru"]["description"] = " "
     statuses[1]["texts"]["de"] = {"description": "x"}
     statuses[2]["store_texts"] = {"1": {"en": {"email_subj": "a\nb"}}, "9": {}}
@@ -438,11 +436,11 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
     statuses[4] |= {"status": "N", "status_id": "5", "text": {}}
     statuses[5]["status_id"] = statuses[6]["status_id"]
     statuses.append(dict(statuses[7]))
-    catalogue["stores"][0]["name"] = ""
+    file["stores"][0]["name"] = ""
     user = {"email": "a@shop.example", "is_active": True, "keys": {}}
-    catalogue["users"] = [user, {**user, "store_id": 9}]
+    file["users"] = [user, {**user, "store_id": 9}]
 
-    refused = apply(app, catalogue)
+    refused = apply(app, file)
 
     assert refused.exit_code == 1
     for place in (
@@ -461,7 +459,7 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
         "users[1].store_id: No such store in stores.",
     ):
         assert place in refused.stderr
-    assert (token(app), export(app)) == (before, text)
+    assert (change_tag(app), export(app)) == (before, text)
 
 
 @pytest.mark.parametrize(
@@ -479,30 +477,30 @@ def test_every_problem_is_named_with_its_place(app: Flask, catalogue: Json) -> N
     ],
 )
 def test_broken_file_is_refused(app: Flask, text: str | bytes, message: str) -> None:
-    before = token(app)
+    before = change_tag(app)
     for options in ([], ["--prune", "--dry-run"]):
         refused = apply(app, text, *options)
 
         assert refused.exit_code == 1
         assert refused.stdout == ""
         assert message in refused.stderr
-    assert token(app) == before
+    assert change_tag(app) == before
 
 
-def test_params_are_at_most_64_in_all(app: Flask, catalogue: Json) -> None:
+def test_params_are_at_most_64_in_all(app: Flask, file: Json) -> None:
     text = export(app)
-    of(catalogue, "P")["params"] = {f"p{n}": "" for n in range(60)}
+    of(file, "P")["params"] = {f"p{n}": "" for n in range(60)}
 
-    assert "].params: More than 64." in apply(app, catalogue).stderr
+    assert "].params: More than 64." in apply(app, file).stderr
     assert export(app) == text
-    assert apply(app, catalogue, "--prune").exit_code == 0
+    assert apply(app, file, "--prune").exit_code == 0
 
 
-def test_new_status_needs_a_description(app: Flask, catalogue: Json) -> None:
+def test_new_status_needs_a_description(app: Flask, file: Json) -> None:
     text = export(app)
-    catalogue["statuses"].append(NEW | {"texts": {"en": {"email_subj": "x"}}})
+    file["statuses"].append(NEW | {"texts": {"en": {"email_subj": "x"}}})
 
-    refused = apply(app, catalogue)
+    refused = apply(app, file)
 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "statuses[11].texts: A new status has no description." in refused.stderr
@@ -633,7 +631,7 @@ def large(languages: list[str], subject: str) -> str:
     statuses = [
         {"type": type_, "status": letter, "texts": texts, "store_texts": in_stores}
         for type_ in "OG"
-        for letter in LETTERS
+        for letter in STATUS_LETTERS
     ]
     stores = [{"store_id": n, "name": f"Store {n}"} for n in range(1, 21)]
     return json.dumps({"stores": stores, "statuses": statuses})
@@ -693,7 +691,7 @@ def test_commands_work_in_a_shop(
     shop = build_shop(wheel.python, tmp_path / "shop", url)
     mount(shop)
     migrate(shop)
-    shop.call("flask", "order-statuses", "load-stock")
+    shop.call("flask", "order-statuses", "seed")
     shop.call("flask", "seed")  # with orders that have the letter B
     file = tmp_path / "file"
 

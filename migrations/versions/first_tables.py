@@ -10,11 +10,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table('order_statuses_catalogue',
-    sa.Column('catalogue_id', sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column('token', sa.String(length=32), nullable=False),
-    sa.CheckConstraint('catalogue_id = 1', name=op.f('ck_order_statuses_catalogue_one_row')),
-    sa.PrimaryKeyConstraint('catalogue_id', name=op.f('pk_order_statuses_catalogue'))
+    op.create_table('order_statuses_change_tag',
+    sa.Column('change_tag_id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('tag', sa.String(length=32), nullable=False),
+    sa.CheckConstraint('change_tag_id = 1', name=op.f('ck_order_statuses_change_tag_one_row')),
+    sa.PrimaryKeyConstraint('change_tag_id', name=op.f('pk_order_statuses_change_tag'))
     )
     op.create_table('order_statuses_status',
     sa.Column('status_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -69,6 +69,7 @@ def upgrade() -> None:
     op.create_table('order_statuses_key',
     sa.Column('key_hash', sa.String(length=64), nullable=False),
     sa.Column('user_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_on', sa.Date(), nullable=True),
     sa.ForeignKeyConstraint(['user_id'], ['order_statuses_user.user_id'], name=op.f('fk_order_statuses_key_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('key_hash', name=op.f('pk_order_statuses_key'))
     )
@@ -93,4 +94,4 @@ def downgrade() -> None:
     op.drop_table('order_statuses_store_text')
     op.drop_table('order_statuses_store')
     op.drop_table('order_statuses_status')
-    op.drop_table('order_statuses_catalogue')
+    op.drop_table('order_statuses_change_tag')

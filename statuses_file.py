@@ -1,4 +1,4 @@
-"""The catalogue as a file: the stock data, export and apply."""
+"""The statuses as a file: the default statuses, export and apply."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
-from .database import TOKEN, AfterCommit, db
+from .database import CHANGE_TAG, AfterCommit, db
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
@@ -47,7 +47,7 @@ class StatusSchema(schemas.NewStatusSchema):
         exclude = (*TEXTS, "lang_code")
 
     status_id = fields.Integer(strict=True, validate=NEW_ID)
-    status = fields.String(required=True, validate=OneOf([*writing.LETTERS]))
+    status = fields.String(required=True, validate=OneOf([*writing.STATUS_LETTERS]))
     type = fields.String(required=True, validate=schemas.known_type)
     texts = by_language(TEXTS)
     store_texts = fields.Dict(
@@ -103,7 +103,7 @@ class FileSchema(Schema):
 
 
 def parse(content: bytes) -> Json:
-    """Return the catalogue in a file, checked as the API checks bodies.
+    """Return the statuses in a file, checked as the API checks bodies.
 
     :raise 400: naming everything that is wrong, with its place in the file
     """
@@ -149,14 +149,14 @@ def differences(
 
 
 def export(users: bool) -> bytes:
-    """Return the content of a file, the same for the same catalogue."""
+    """Return the content of a file, the same for the same statuses."""
     while True:
-        token = db.session.scalar(TOKEN)
+        tag = db.session.scalar(CHANGE_TAG)
         stores, statuses = read_stores(db.session), read_statuses(db.session)
         file = {"stores": stores, "statuses": statuses}
         if users:
             file["users"] = read_users()
-        if token == db.session.scalar(TOKEN):  # nobody wrote meanwhile
+        if tag == db.session.scalar(CHANGE_TAG):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
 
@@ -405,31 +405,32 @@ def skip_taken_ids(session: AnySession) -> None:
         session.execute(sa.select(sa.func.setval(sequence, highest)))
 
 
-def stock_data() -> Json:
-    """Return the stock data, with texts in each of the configured languages."""
-    file = Path(__file__).parent / "stock.json"
-    stock: Json = json.loads(file.read_text(encoding="utf-8"))
-    for row in stock["statuses"]:
+def default_statuses() -> Json:
+    """Return the default statuses, with texts in each of the configured languages."""
+    file = Path(__file__).parent / "seed.json"
+    seed: Json = json.loads(file.read_text(encoding="utf-8"))
+    for row in seed["statuses"]:
         texts, default = row["texts"], config.languages()[0]
         row["texts"] = {
             code: texts.get(code) or texts.get(default) or texts["en"]
             for code in config.languages()
         }
-    return stock
+    return seed
 
 
 def fill(connection: sa.Connection, file: Json | None = None) -> bool:
-    """Write the *file*, or the stock data, into empty tables; say if it was written.
+    """Fill empty tables from the *file*, or with the default statuses.
 
-    A lock that is missing is added, whatever the other tables hold.
+    A missing change tag is added, whatever the other tables hold. Return whether the
+    tables were empty.
     """
     with Session(connection) as session:
-        if session.get(models.CatalogueLock, 1):
+        if session.get(models.ChangeTag, 1):
             return False
-        session.add(models.CatalogueLock())
+        session.add(models.ChangeTag())
         is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
-            new = file or stock_data()
+            new = file or default_statuses()
             plan = Plan(add_stores(session, new), [], [])
             find_changes(plan, session, new, prune=False)
             for change in plan.changes:
