@@ -50,6 +50,7 @@ def create_blueprint(
     bp.list_form = list_form
     bp.record(prepare)
     bp.before_request(guard)
+    bp.after_request(roll_back_refused)
     # By code as well: a shop's handler of 404 goes before one of every HTTPException.
     for code in default_exceptions:
         bp.register_error_handler(code, as_error)
@@ -162,6 +163,13 @@ def is_served(method: str) -> bool:
     except HTTPException:
         return False
     return not is_fallback(endpoint)
+
+
+def roll_back_refused(response: Response) -> Response:
+    """Roll the session back after a refused write: a shop may commit it later."""
+    if response.status_code >= 400 and request.method not in auth.SAFE_METHODS:
+        database.db.session.rollback()
+    return response
 
 
 def unavailable(error: SQLAlchemyError) -> Response:

@@ -2,9 +2,9 @@
 
 import json
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Request
@@ -24,6 +24,8 @@ from werkzeug.sansio.multipart import (
     NeedData,
 )
 
+from .schemas import Number
+
 MAX_BYTES = 1024 * 1024
 MAX_FIELDS = 1000
 TOO_LARGE = "The body is larger than 1 MiB; send a shorter one."
@@ -36,60 +38,46 @@ Fields = dict[str, Any]
 Decoder = Callable[[bytes, dict[str, str]], Fields]
 
 
-class Body(NamedTuple):
-    """A body as it arrived: *content* is None if it was too large to take."""
+def read(request: Request) -> Fields:
+    """Take the whole body from the socket, and decode it by its Content-Type.
 
-    content_type: str
-    content_encoding: str
-    content: bytes | None
-
-    def check(self) -> tuple[Decoder, dict[str, str], bytes]:
-        """Return what decodes the body, with the Content-Type's options, and the body.
-
-        :raise 413: larger than 1 MiB
-        :raise 415: a Content-Type or Content-Encoding that is not understood
-        """
-        if self.content is None:
-            raise RequestEntityTooLarge(TOO_LARGE)
-        if self.content_encoding.lower() not in {"", "identity"}:
-            raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-        media_type, options = parse_options_header(self.content_type)
-        return find_decoder(media_type.lower()), options, self.content
-
-    def decode(self) -> Fields:
-        """Decode the body by its Content-Type.
-
-        :raise 413: larger than 1 MiB, or too many form parts
-        :raise 415: a Content-Type or Content-Encoding that is not understood
-        :raise 400: not what its Content-Type says, or with text that cannot be stored
-        """
-        decoder, options, content = self.check()
-        if options.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-            raise BadRequest("The charset is not UTF-8; encode the body as UTF-8.")
-        try:
-            fields = decoder(content, options)
-            check_strings(fields)
-        except UnicodeDecodeError as error:
-            raise BadRequest(NOT_UTF8) from error
-        except RecursionError as error:
-            raise BadRequest("The body is nested too deeply.") from error
-        return fields
-
-
-def read(request: Request) -> Body:
-    """Take the whole body from the socket, or at most a little over 1 MiB of it.
-
-    :raise 400: it did not arrive whole
     :raise 411: it comes in chunks, which the server does not hand over
+    :raise 413: larger than 1 MiB, or too many form parts
+    :raise 415: a Content-Type or Content-Encoding that is not understood
+    :raise 400: it did not arrive whole, or as for *decode*
     """
+    content = receive(request)
+    if request.headers.get("Content-Encoding", "").lower() not in {"", "identity"}:
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+    content_type = request.headers.get("Content-Type", "")
+    return decode(content, *parse_options_header(content_type))
+
+
+def decode(content: bytes, media_type: str, options: dict[str, str]) -> Fields:
+    """Decode *content* by its media type and the options of that.
+
+    It takes a time in proportion to its length.
+
+    :raise 415: the media type is not understood
+    :raise 400: not what its media type says, or with text that cannot be stored
+    """
+    decoder = find_decoder(media_type.lower())
+    check_charset(options.get("charset", ""))
     try:
-        content: bytes | None = receive(request)
-    except RequestEntityTooLarge:
-        content = None
-    headers = request.headers
-    return Body(
-        headers.get("Content-Type", ""), headers.get("Content-Encoding", ""), content
-    )
+        # Windows programs begin a text with a byte order mark.
+        fields = decoder(content.removeprefix(BOM_UTF8), options)
+    except UnicodeDecodeError as error:
+        raise BadRequest(NOT_UTF8) from error
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.") from error
+    check_strings(fields)
+    return fields
+
+
+def check_charset(name: str) -> None:
+    """Refuse a charset other than UTF-8; an empty name declares none."""
+    if name.strip().lower() not in {"", "utf-8", "utf8"}:
+        raise BadRequest("The charset is not UTF-8; encode the body as UTF-8.")
 
 
 def receive(request: Request) -> bytes:
@@ -102,12 +90,12 @@ def receive(request: Request) -> bytes:
     request.max_content_length = MAX_BYTES + 1
     try:
         content = request.get_data()
-    except RequestEntityTooLarge:
-        raise
+    except RequestEntityTooLarge as error:
+        raise RequestEntityTooLarge(TOO_LARGE) from error
     except Exception as error:  # each server has its own for a broken body
         raise BadRequest(CUT_SHORT) from error
     if len(content) > MAX_BYTES:
-        raise RequestEntityTooLarge
+        raise RequestEntityTooLarge(TOO_LARGE)
     # gunicorn takes the end of the connection for the end of the body.
     if len(content) < (request.content_length or 0):
         raise BadRequest(CUT_SHORT)
@@ -124,16 +112,13 @@ def decode_json(content: bytes, options: dict[str, str]) -> Fields:
         body = json.loads(
             content.decode(),
             object_pairs_hook=distinct,
-            parse_constant=finite,
-            parse_float=finite,
+            parse_int=number,
+            parse_float=number,
+            parse_constant=number,
         )
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise BadRequest(f"The body is not valid JSON: {reason}.") from error
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:  # int() refuses thousands of digits
-        raise BadRequest("A number in the body has too many digits.") from error
     if not isinstance(body, dict):
         raise BadRequest('Send a JSON object, such as {"description": "Packed"}.')
     return body
@@ -149,12 +134,11 @@ def distinct(pairs: list[tuple[str, Any]]) -> Fields:
     return body
 
 
-def finite(literal: str) -> float:
-    """Parse a JSON number, refusing NaN and the infinities."""
-    number = float(literal)
-    if not math.isfinite(number):
-        raise BadRequest(f"{literal[:20]} is not a number that JSON allows.")
-    return number
+def number(literal: str) -> Number:
+    """Keep a JSON number as it is written, refusing NaN and what is too large."""
+    if not math.isfinite(float(literal)):
+        raise BadRequest(f"{literal[:20]} is not a finite number, or is too large.")
+    return Number(literal)
 
 
 def decode_form(content: bytes, options: dict[str, str]) -> Fields:
@@ -189,7 +173,10 @@ def decode_multipart(content: bytes, options: dict[str, str]) -> Fields:
 
 
 def multipart_pairs(content: bytes, boundary: str) -> list[tuple[str, str]]:
-    """Split multipart *content*, as strictly as werkzeug's own form parser is lax."""
+    """Split multipart *content* into names and values.
+
+    Stricter than Werkzeug's parser: a part that is cut off is an error.
+    """
     decoder = MultipartDecoder(boundary.encode(), max_parts=MAX_FIELDS)
     decoder.receive_data(content)
     decoder.receive_data(None)
@@ -200,6 +187,7 @@ def multipart_pairs(content: bytes, boundary: str) -> list[tuple[str, str]]:
         if isinstance(event, Field):
             if event.name is None:  # for Werkzeug, also one whose quotes do not end
                 raise BadRequest("A part of the body has no name; give it one.")
+            check_part(event)
             pairs.append((event.name, b""))
         elif isinstance(event, Data):
             name, value = pairs.pop()
@@ -207,6 +195,15 @@ def multipart_pairs(content: bytes, boundary: str) -> list[tuple[str, str]]:
         elif isinstance(event, NeedData):
             raise ValueError("a part does not end")
     return [(name, value.decode()) for name, value in pairs]
+
+
+def check_part(part: Field) -> None:
+    """Refuse a part that says it is encoded in another way than as UTF-8 text."""
+    for encoding in part.headers.getlist("Content-Transfer-Encoding"):
+        if encoding.strip().lower() not in {"7bit", "8bit", "binary"}:
+            raise BadRequest(f"The part {part.name!r} is encoded; send it as it is.")
+    _, options = parse_options_header(part.headers.get("Content-Type", ""))
+    check_charset(options.get("charset", ""))
 
 
 def nest(pairs: Iterable[tuple[str, str]]) -> Fields:
@@ -217,14 +214,17 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Fields:
     """
     body: Fields = {}
     for name, value in pairs:
-        bracket = re.fullmatch(r"([^\[]+)\[(.*)\]", name, re.DOTALL)
-        outer, plain = (bracket[1], False) if bracket else (name, True)
-        if isinstance(body.setdefault(outer, value if plain else {}), str) != plain:
+        if name == "_charset_":  # where HTML forms declare their encoding
+            check_charset(value)
+        outer, _, inner = name.partition("[")
+        plain = not (outer and inner.endswith("]"))
+        outer = name if plain else outer
+        if isinstance(body.setdefault(outer, "" if plain else {}), str) != plain:
             raise BadRequest(f"{outer!r} is used both plain and with brackets.")
-        if bracket:
-            body[outer][bracket[2]] = value
+        if plain:
+            body[name] = value
         else:
-            body[outer] = value
+            body[outer][inner[:-1]] = value
     return body
 
 
@@ -233,27 +233,25 @@ def check_strings(body: Fields) -> None:
 
     :raise 400: NUL or a lone surrogate, in a key or a value at any depth
     """
-    for text in strings(body):
-        if "\0" in text:
-            raise BadRequest("The body has a NUL character; leave it out.")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            half = "The body has half of a surrogate pair; leave it out."
-            raise BadRequest(half) from error
+    waiting: list[Any] = [body]  # a recursive generator would pass each text upwards
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            check_text(value)
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
 
 
-def strings(value: Any) -> Iterator[str]:
-    """Yield every string in *value*, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield key
-            yield from strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from strings(inner)
+def check_text(text: str) -> None:
+    if "\0" in text:
+        raise BadRequest("The body has a NUL character; leave it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = "The body has half of a surrogate pair; leave it out."
+        raise BadRequest(half) from error
 
 
 # The documentation sends JSON as text/json, and form fields as text/plain.

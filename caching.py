@@ -13,7 +13,7 @@ from cachetools import TTLCache
 from flask import Request, Response, current_app, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
-from werkzeug.http import generate_etag
+from werkzeug.http import generate_etag, parse_etags
 
 from . import database
 from .auth import caller
@@ -21,10 +21,13 @@ from .auth import caller
 View = Callable[..., Response]
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-CONDITIONS = {"HTTP_IF_MATCH": "If-Match", "HTTP_IF_NONE_MATCH": "If-None-Match"}
+CONDITIONS = ("If-Match", "If-None-Match")
+CONDITION_KEYS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
 # RFC 9110 §8.8.3; a list may have empty elements (§5.6.1).
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 TAGS = re.compile(rf"[ \t]*\*[ \t]*|[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
+# What nginx, Apache and Flask-Compress put at the end of a tag.
+COMPRESSED = re.compile("(--gzip|[:-](gzip|br|zstd|deflate))$")
 CHANGED = "It is not what you have seen; GET it again."
 
 
@@ -35,6 +38,13 @@ class CompleteResponse(Response):
         if self.status_code != 200:
             return super().get_wsgi_headers(environ)
         return self.headers
+
+
+class Conditions(NamedTuple):
+    """The headers If-Match and If-None-Match, each a list of tags, ``*`` or None."""
+
+    if_match: str | None
+    if_none_match: str | None
 
 
 class Entry(NamedTuple):
@@ -97,8 +107,8 @@ def cached(view: View) -> View:
             entry = make_entry(view(**ids))
             # After a write in between there are two change tags: nobody finds that.
             cache.store((*key, *tags), entry)
-        if CONDITIONS.keys() & current.environ.keys():
-            return conditional(entry)
+        if not CONDITION_KEYS.isdisjoint(current.environ):
+            return conditional(entry, well_formed_conditions(current))
         return entry.as_response()
 
     return cached_view
@@ -122,43 +132,63 @@ def cache_key(request: Request) -> tuple[Hashable, ...]:
     )
 
 
-def conditional(entry: Entry) -> Response:
+def conditional(entry: Entry, conditions: Conditions) -> Response:
     """Return the response, or 304 for what the client has already.
 
     :raise 412: it is not what the client expects
     """
-    if is_well_formed("If-Match") and entry.etag not in request.if_match:
+    if conditions.if_match and not has_tag(conditions.if_match, entry.etag):
         raise PreconditionFailed(CHANGED)
-    known = is_well_formed("If-None-Match") and request.if_none_match
-    is_known = known and known.contains_weak(entry.etag)
+    known = conditions.if_none_match
+    is_known = known is not None and has_tag(known, entry.etag)
     return entry.as_response(304 if is_known else 200)
 
 
-def check_preconditions(view: View, **ids: str) -> None:
-    """Let a write go on if its conditions hold for a GET of the same address now.
+def read_conditions(request: Request) -> Conditions:
+    """Return the conditions of a write.
+
+    :raise 400: one is malformed
+    """
+    conditions = Conditions(*map(request.headers.get, CONDITIONS))
+    for name, condition in zip(CONDITIONS, conditions, strict=True):
+        if condition is not None and not TAGS.fullmatch(condition):
+            raise BadRequest(f'{name} is malformed; quote the ETag: {name}: "abc".')
+    return conditions
+
+
+def well_formed_conditions(request: Request) -> Conditions:
+    """Return the conditions of a GET, which ignores malformed ones."""
+    sent = [request.headers.get(name, "") for name in CONDITIONS]
+    return Conditions(*(sent if TAGS.fullmatch(sent) else None for sent in sent))
+
+
+def check_preconditions(conditions: Conditions, view: View, **ids: str) -> None:
+    """Let a write go on if its *conditions* hold for a GET of the same address now.
 
     It calls *view*, the view of that GET, past the cache: under the lock, the change
     tag that the request began with may be an old one.
 
     :raise 428: a condition is required, and there is none
-    :raise 400: a condition is malformed
     :raise 412: the resource is not what the client has seen
     """
-    sent = [name for key, name in CONDITIONS.items() if key in request.environ]
     required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
-    if required and request.method != "POST" and "If-Match" not in sent:
+    if required and request.method != "POST" and conditions.if_match is None:
         raise PreconditionRequired("Send If-Match with the ETag that a GET gives.")
-    for name in sent:
-        if not is_well_formed(name):
-            raise BadRequest(f'{name} is malformed; quote the ETag: {name}: "abc".')
-    if sent:
+    if conditions != (None, None):
         etag = generate_etag(inspect.unwrap(view)(**ids).get_data())
-        if ("If-Match" in sent and etag not in request.if_match) or (
-            request.if_none_match.contains_weak(etag)
+        expected, known = conditions
+        if (expected and not has_tag(expected, etag)) or (
+            known and has_tag(known, etag)
         ):
             raise PreconditionFailed(CHANGED)
 
 
-def is_well_formed(name: str) -> bool:
-    """Say whether the condition *name* was sent as a list of quoted tags or ``*``."""
-    return TAGS.fullmatch(request.headers.get(name, "")) is not None
+def has_tag(condition: str, etag: str) -> bool:
+    """Return whether a well-formed *condition* has *etag*, or is ``*``.
+
+    Our tags are hashes of the content: what a compressor did to one tells nothing.
+    """
+    tags = parse_etags(condition)
+    return tags.star_tag or any(
+        COMPRESSED.sub("", tag) == etag for tag in tags.as_set(include_weak=True)
+    )

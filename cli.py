@@ -256,8 +256,8 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the statuses those of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
     content = statuses_file.parse(file.read())
-    with transaction() as after_commit:
-        plan = statuses_file.make_plan(content, prune, users, after_commit)
+    with transaction():
+        plan = statuses_file.make_plan(content, prune, users)
         click.echo("\n".join(plan.done + plan.notes))
         if dry_run or not plan.done:
             # Rolled back: nothing changes, not even the change tag.
@@ -266,7 +266,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             for old, new in bar:
-                statuses_file.write_and_signal(old, new, after_commit)
+                statuses_file.write_and_signal(old, new)
         if users:
             statuses_file.add_users(content)
 

@@ -40,7 +40,8 @@ OUTAGES = (
 
 CHANGE_TAG = sa.select(ChangeTag.tag)
 Query = sa.Select[*tuple[Any, ...]]
-AfterCommit = list[Callable[[], None]]
+
+AFTER_COMMIT = "order_statuses_after_commit"
 
 logger = logging.getLogger(__name__)
 
@@ -103,24 +104,43 @@ def engine() -> sa.Engine:
 
 
 @contextmanager
-def transaction() -> Iterator[AfterCommit]:
+def transaction() -> Iterator[None]:
     """Hold the one lock, and commit at the end or roll back.
 
-    Whatever is read inside is the newest there is, and stays so until the commit. What
-    is put into the list is called after the commit.
+    Whatever is read inside is the newest there is, and stays so until the commit.
+    Afterwards the calls that *after_commit* has kept are made.
 
     :raise 503: the database was never set up
     """
-    after_commit: AfterCommit = []
+    info = current_session().info
+    info[AFTER_COMMIT] = []
     try:
         wait_for_lock()
-        yield after_commit
+        yield
         db.session.commit()
     except BaseException:
         db.session.rollback()
         raise
-    for call in after_commit:
+    for call in info.pop(AFTER_COMMIT):
         call()
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Have *call* made once the current *transaction* is committed."""
+    current_session().info[AFTER_COMMIT].append(call)
+
+
+@contextmanager
+def savepoint() -> Iterator[None]:
+    """Begin a savepoint within *transaction*; an error rolls back to it."""
+    calls = current_session().info[AFTER_COMMIT]
+    before = len(calls)
+    try:
+        with db.session.begin_nested():
+            yield
+    except BaseException:
+        del calls[before:]
+        raise
 
 
 def wait_for_lock() -> None:

@@ -83,12 +83,11 @@ def matching(
     statuses: Iterable[OrderStatus], query: Mapping[str, Any]
 ) -> list[OrderStatus]:
     """Return those of *statuses* with the letters and all the params of a *query*."""
-    letters, params = query.get("status"), query["params"].items()
+    letters, params = query["status"], query["params"].items()
     return [
         status
         for status in statuses
-        if (letters is None or status.status in letters.split(","))
-        and params <= status.params.items()
+        if (not letters or status.status in letters) and params <= status.params.items()
     ]
 
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from unicodedata import category
 
 from marshmallow import (
     EXCLUDE,
@@ -13,9 +15,15 @@ from marshmallow import (
     validate,
     validates_schema,
 )
+from werkzeug.datastructures import MultiDict
 
 from . import config
 
+# For null, which some clients send for whatever is not set.
+KEEP = "Must not be null; leave the field out to keep it."
+KEEP_OR_EMPTY = (
+    'Must be a string; leave the field out to keep it, or send "" to empty it.'
+)
 YES_NO = "[YN]"
 # What a known key of params may be; add-ons use keys of their own.
 KNOWN_PARAMS = {
@@ -52,46 +60,117 @@ known_language = configured(config.languages)
 known_type = configured(config.types)
 
 
+def no_control_characters(text: str) -> None:
+    """Refuse what damages logs and mail headers (the category Cc of Unicode)."""
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+        raise ValidationError("Must have no control characters; take them out.")
+
+
 def one_line(text: str) -> None:
-    """Refuse line breaks: the text becomes a mail header."""
+    """Refuse line breaks and control characters: the text becomes a mail header."""
     if text and text.splitlines() != [text]:
         raise ValidationError("Must be a single line; take the line breaks out.")
+    no_control_characters(text)
 
 
+def visible(text: str) -> None:
+    """Refuse a text of white space, joiners and marks that show nothing."""
+    # Not all of the category C: what is unassigned here may be a new emoji.
+    unseen = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+    if text and all(c.isspace() or category(c) in unseen for c in text):
+        raise ValidationError("Must have a character that can be seen.")
+
+
+DESCRIPTION: list[Callable[[str], object]] = [
+    validate.Length(1, 255),
+    no_control_characters,
+    visible,
+]
 EMAIL_SUBJ: list[Callable[[str], object]] = [validate.Length(max=255), one_line]
 EMAIL_HEADER = validate.Length(max=65535)
 
 
-def trim(value: Any) -> Any:
-    """Return text without the white space around it."""
-    return value.strip() if isinstance(value, str) else value
+@dataclass(slots=True)
+class Number:
+    """A JSON number as it is written: a float would lose digits."""
 
+    literal: str
 
-def digits(value: Any) -> Any:
-    """Refuse numbers that int() would take but a database or a reader would not."""
-    if not re.fullmatch("-?[0-9]{1,18}", value):
-        raise ValidationError("Must be a whole number of at most 18 digits.")
-    return value
+    def __str__(self) -> str:
+        return self.literal
 
 
 def as_text(value: Any) -> Any:
     """Return a scalar as the string that stands for it, and anything else as it is.
 
-    >>> as_text(True), as_text(5), as_text(5.0), as_text(None)
-    ('Y', '5', '5', None)
+    >>> as_text(True), as_text(5), as_text(Number("5.0")), as_text(None)
+    ('Y', '5', '5.0', None)
     """
     if isinstance(value, bool):
         return "Y" if value else "N"
-    if isinstance(value, int | float):
-        return str(value).removesuffix(".0")  # the same number in JSON
+    if isinstance(value, int | float | Number):
+        return str(value)
     return value
 
 
-def params_as_text(params: Any) -> Any:
-    """Return *params* with its scalars as strings."""
-    if isinstance(params, dict):
+class YesNo(fields.String):
+    """``Y`` or ``N``; booleans stand for them."""
+
+    default_error_messages: ClassVar = {"null": KEEP}
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(as_text(value), *args, **kwargs)
+
+
+class Text(fields.String):
+    """A text that may be empty."""
+
+    default_error_messages: ClassVar = {"null": KEEP_OR_EMPTY}
+
+
+class TrimmedText(fields.String):
+    """A text without the white space around it."""
+
+    default_error_messages: ClassVar = {"null": KEEP}
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        trimmed = value.strip() if isinstance(value, str) else value
+        return super()._deserialize(trimmed, *args, **kwargs)
+
+
+class Code(fields.String):
+    """A language or a type."""
+
+    default_error_messages: ClassVar = {"null": KEEP}
+
+
+class Digits(fields.Integer):
+    """A number in a query, in digits that a database and a reader take."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not re.fullmatch("-?[0-9]{1,18}", value):
+            raise ValidationError("Must be a whole number of at most 18 digits.")
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class EmptyArrayIsObject(fields.Field[Any]):
+    """For a field that takes an object: PHP writes an empty one as ``[]``."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return super()._deserialize({} if value == [] else value, *args, **kwargs)
+
+
+class Params(EmptyArrayIsObject, fields.Dict):
+    """An object whose scalars become strings."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "Must be an object; in a form, params[color]=...",
+        "null": KEEP,
+    }
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        params = super()._deserialize(value, *args, **kwargs)
         return {name: as_text(param) for name, param in params.items()}
-    return params
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -121,7 +200,7 @@ def problem_of(name: str, param: Any) -> str | None:
 
 
 def cannot_update(name: str) -> str:
-    """Say that a field is none that an update sets, and where it belongs if known."""
+    """Return the message for a field that PUT does not set."""
     belongs = f"; send params.{name}" if name in KNOWN_PARAMS else ""
     return f" {name[:64]!r} cannot be updated{belongs}."
 
@@ -136,18 +215,13 @@ class RequestSchema(Schema):
 class NewStatusSchema(RequestSchema):
     """A status to create: every value but *params* is a string."""
 
-    type = fields.String(validate=known_type, load_default=lambda: config.types()[0])
-    is_default = fields.String(pre_load=as_text, validate=validate.OneOf(["Y", "N"]))
-    description = fields.String(
-        required=True, pre_load=trim, validate=validate.Length(1, 255)
-    )
-    email_subj = fields.String(validate=EMAIL_SUBJ)
-    email_header = fields.String(validate=EMAIL_HEADER)
-    lang_code = fields.String(validate=known_language)
-    params = fields.Dict(
-        pre_load=params_as_text,
-        error_messages={"invalid": "Must be an object; in a form, params[color]=..."},
-    )
+    type = Code(validate=known_type, load_default=lambda: config.types()[0])
+    is_default = YesNo(validate=validate.OneOf(["Y", "N"]))
+    description = TrimmedText(required=True, validate=DESCRIPTION)
+    email_subj = Text(validate=EMAIL_SUBJ)
+    email_header = Text(validate=EMAIL_HEADER)
+    lang_code = Code(validate=known_language)
+    params = Params()
 
     @validates_schema(skip_on_field_errors=False)
     def check_each_param(self, status: Mapping[str, Any], **_: Any) -> None:
@@ -177,7 +251,7 @@ class StoreTextsSchema(RequestSchema):
 
     email_subj = fields.String(allow_none=True, validate=EMAIL_SUBJ)
     email_header = fields.String(allow_none=True, validate=EMAIL_HEADER)
-    lang_code = fields.String(validate=known_language)
+    lang_code = Code(validate=known_language)
 
     @validates_schema
     def check_not_empty(self, texts: Mapping[str, Any], **_: Any) -> None:
@@ -196,33 +270,58 @@ class WriteQuery(RequestSchema):
     )
 
 
-class StatusQuery(RequestSchema):
+class ReadQuery(RequestSchema):
+    """A query in which a parameter without a value is as if it were not there."""
+
+    @pre_load
+    def drop_empty(self, query: MultiDict[str, str], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in query.items() if value}
+
+
+class StatusQuery(ReadQuery):
     """The query of one status; an unknown language is the default one."""
 
     lang_code = fields.String(load_default=lambda: config.languages()[0])
 
 
-class PageQuery(RequestSchema):
+class PageQuery(ReadQuery):
     """The query of a list; 0 *items_per_page* are all."""
 
-    page = fields.Integer(
-        load_default=1, pre_load=digits, validate=validate.Range(min=1)
-    )
-    items_per_page = fields.Integer(
-        load_default=0, pre_load=digits, validate=validate.Range(min=0)
-    )
+    page = Digits(load_default=1, validate=validate.Range(min=1))
+    items_per_page = Digits(load_default=0, validate=validate.Range(min=0))
 
 
 class StatusesQuery(PageQuery, StatusQuery):
-    """The query of a list of statuses; *status* is letters with commas between them."""
+    """The query of a list of statuses; *status* is letters, none of them for all."""
 
     type = fields.String(load_default=lambda: config.types()[0])
-    status = fields.String()
+    status = fields.List(fields.String())
     params = fields.Dict(values=fields.String())
 
     @pre_load
-    def nest_params(self, query: Mapping[str, str], **_: Any) -> dict[str, Any]:
-        """Put each ``params[name]`` below *params*, which alone means nothing."""
-        names = {name: re.fullmatch(r"params\[(.*)\]", name, re.S) for name in query}
-        params = {found[1]: query[name] for name, found in names.items() if found}
-        return {**query, "params": params}
+    def drop_empty(self, query: MultiDict[str, str], **_: Any) -> dict[str, Any]:
+        """Take letters and params together as well; a param may be empty."""
+        letters = ",".join(query.getlist("status")).split(",")
+        return super().drop_empty(query) | {
+            "status": [letter.strip() for letter in letters if letter.strip()],
+            "params": {
+                name[len("params[") : -1]: value
+                for name, value in query.items()
+                if name.startswith("params[") and name.endswith("]")
+            },
+        }
+
+
+# What clients that send back what they have read may send, and a form's own field.
+NOT_LISTED = {"status_id", "status", "position", "_charset_"}
+NOT_LISTED |= NewStatusSchema().fields.keys()
+
+
+def ignored_in(body: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return ``{"ignored": [...]}`` for fields in *body* that no status has.
+
+    >>> ignored_in({"description": "Packed", "email_subject": "is packed"})
+    {'ignored': ['email_subject']}
+    """
+    unknown = [name[:64] for name in body if name not in NOT_LISTED]
+    return {"ignored": unknown[:10]} if unknown else {}

@@ -2,12 +2,13 @@
 
 from flask import Response, request
 
-from . import bodies, config, reading, schemas, writing
+from . import bodies, reading, schemas, writing
 from .auth import caller
-from .caching import cached, check_preconditions
+from .caching import cached, check_preconditions, read_conditions
 from .database import transaction
 from .models import Status
 from .responses import ApiBlueprint, address, as_json, as_list, no_content
+from .schemas import ignored_in
 
 bp = ApiBlueprint("statuses", __name__)
 statuses_query = schemas.StatusesQuery()
@@ -39,39 +40,38 @@ def show(status_id: str, **_: str) -> Response:
 @bp.post("/statuses")
 def create(**_: str) -> Response:
     """Create a status, its texts the same in every language."""
-    body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with transaction() as after_commit:
-        body.check()
-        check_preconditions(index)
-        fields = new_status_schema.load(body.decode())
-        status = writing.create_status(fields, config.languages(), after_commit)
-        status_id = str(status.status_id)
+    body = bodies.read(request)  # 411, 413, 415, 400
+    fields = new_status_schema.load(body)  # 400
+    conditions = read_conditions(request)  # 400
+    with transaction():
+        check_preconditions(conditions, index)  # 412
+        status_id = str(writing.create_status(fields).status_id)
     # The documentation's key, and the one that deployed clients read.
     created = {"statuses_id": status_id, "status_id": status_id}
     location = f"{address().rstrip('/')}/{status_id}"
-    return as_json(created, 201, {"Location": location})
+    return as_json(created | ignored_in(body), 201, {"Location": location})
 
 
 @bp.put("/statuses/<status_id>")
 def update(status_id: str, **_: str) -> Response:
     """Change the fields in the body, and only those."""
-    body = bodies.read(request)
-    with transaction() as after_commit:
+    body = bodies.read(request)  # 411, 413, 415, 400
+    changes = write_query.load(request.args) | changes_schema.load(body)  # 400
+    conditions = read_conditions(request)  # 400
+    with transaction():
         status = reading.get_or_404(Status, status_id)
-        body.check()
-        check_preconditions(show, status_id=status_id)
-        changes = changes_schema.load(body.decode())
-        changes = write_query.load(request.args) | changes
-        writing.change_status(status, changes, after_commit)
-    return as_json({"status_id": status_id})
+        check_preconditions(conditions, show, status_id=status_id)  # 428, 412
+        writing.change_status(status, changes)
+    return as_json({"status_id": status_id} | ignored_in(body))
 
 
 @bp.delete("/statuses/<status_id>")
 def delete(status_id: str, **_: str) -> Response:
     """Delete a status and its texts everywhere, unless it is built in or in use."""
-    with transaction() as after_commit:
+    conditions = read_conditions(request)  # 400
+    with transaction():
         status = reading.get_or_404(Status, status_id)
-        check_preconditions(show, status_id=status_id)
+        check_preconditions(conditions, show, status_id=status_id)  # 428, 412
         writing.check_deletable(status)
-        writing.delete_status(status, after_commit)
+        writing.delete_status(status)
     return no_content()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
-from .database import CHANGE_TAG, AfterCommit, db
+from .database import CHANGE_TAG, db, savepoint
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Json = dict[str, Any]
@@ -33,10 +34,28 @@ DISTINCT = [  # what no two rows of a list have in common
 ]
 
 
-def by_language(names: tuple[str, ...]) -> fields.Dict:
+class Object(schemas.EmptyArrayIsObject, fields.Dict):
+    pass
+
+
+class NestedObject(schemas.EmptyArrayIsObject, fields.Nested):
+    pass
+
+
+class WholeNumber(fields.Integer):
+    """A number without quotes and fraction."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, schemas.Number):
+            with suppress(ValueError):
+                value = int(str(value))
+        return super()._deserialize(value, *args, **kwargs)
+
+
+def by_language(names: tuple[str, ...]) -> Object:
     schema = schemas.NewStatusSchema(only=names, partial=True, unknown="raise")
     language = fields.String(validate=schemas.known_language)
-    return fields.Dict(language, fields.Nested(schema))
+    return Object(language, NestedObject(schema))
 
 
 class StatusSchema(schemas.NewStatusSchema):
@@ -46,28 +65,29 @@ class StatusSchema(schemas.NewStatusSchema):
         unknown = "raise"
         exclude = (*TEXTS, "lang_code")
 
-    status_id = fields.Integer(strict=True, validate=NEW_ID)
+    status_id = WholeNumber(strict=True, validate=NEW_ID)
     status = fields.String(required=True, validate=OneOf([*writing.STATUS_LETTERS]))
     type = fields.String(required=True, validate=schemas.known_type)
     texts = by_language(TEXTS)
-    store_texts = fields.Dict(
+    params = schemas.Params(error_messages={"invalid": "Must be an object."})
+    store_texts = Object(
         fields.String(validate=Regexp(rf"{reading.ID.pattern}\Z"), post_load=int),
         by_language(TEXTS[1:]),
     )
 
 
 class StoreSchema(Schema):
-    store_id = fields.Integer(strict=True, required=True, validate=STORE_ID)
-    name = fields.String(required=True, pre_load=schemas.trim, validate=Length(1, 255))
+    store_id = WholeNumber(strict=True, required=True, validate=STORE_ID)
+    name = schemas.TrimmedText(required=True, validate=Length(1, 255))
 
 
 class UserSchema(Schema):
     email = fields.String(
         required=True, validate=Regexp(EMAIL_ADDRESS), post_load=str.lower
     )
-    store_id = fields.Integer(strict=True, load_default=None, validate=STORE_ID)
+    store_id = WholeNumber(strict=True, load_default=None, validate=STORE_ID)
     is_active = fields.Boolean(required=True)
-    keys = fields.Dict(
+    keys = Object(
         fields.String(validate=Regexp(r"[0-9a-f]{64}\Z")),
         fields.Date(allow_none=True),
         required=True,
@@ -108,7 +128,7 @@ def parse(content: bytes) -> Json:
     :raise 400: naming everything that is wrong, with its place in the file
     """
     try:
-        raw = bodies.Body("application/json", "", content).decode()
+        raw = bodies.decode(content, "application/json", {})
         file: Json = FileSchema().load(raw)
     except BadRequest as error:
         about = str(error.description).replace("body", "file")
@@ -224,7 +244,7 @@ class Plan(NamedTuple):
     changes: list[tuple[Json, Json]]  # a status as it is, {} if new, and as it will be
 
 
-def make_plan(file: Json, prune: bool, users: bool, after_commit: AfterCommit) -> Plan:
+def make_plan(file: Json, prune: bool, users: bool) -> Plan:
     """Find the statuses to write, and do all else that a rollback takes back.
 
     New statuses and users come later: PostgreSQL would not give back their ids.
@@ -238,7 +258,7 @@ def make_plan(file: Json, prune: bool, users: bool, after_commit: AfterCommit) -
             raise BadRequest("The database has API users already; leave out --users.")
         plan.done.extend(f"user {row['email']}" for row in file["users"])
     if prune:
-        delete_others(plan, file, after_commit)
+        delete_others(plan, file)
     find_changes(plan, db.session, file, prune)
     for change in plan.changes:
         plan.done.extend(describe(*change))
@@ -265,7 +285,7 @@ def add_users(file: Json) -> None:
         )
 
 
-def delete_others(plan: Plan, file: Json, after_commit: AfterCommit) -> None:
+def delete_others(plan: Plan, file: Json) -> None:
     """Delete the statuses that the *file* lacks.
 
     Only the attempt shows what must stay: tables of a shop may refer to it.
@@ -276,16 +296,14 @@ def delete_others(plan: Plan, file: Json, after_commit: AfterCommit) -> None:
     for status in db.session.scalars(query).all():
         name = f"{status.type} {status.status}"
         if name not in in_file:
-            calls: AfterCommit = []
             try:
-                with db.session.begin_nested():
+                with savepoint():
                     writing.check_deletable(status)
-                    writing.delete_status(status, calls)
+                    writing.delete_status(status)
             except HTTPException as error:
                 plan.notes.append(f"kept {name}: {error.description}")
             else:
                 plan.done.append(f"deleted {name}")
-                after_commit += calls
 
 
 def find_changes(plan: Plan, session: AnySession, file: Json, prune: bool) -> None:
@@ -354,8 +372,8 @@ def describe(old: Json, new: Json) -> Iterator[str]:
         yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
-def write_and_signal(old: Json, new: Json, after_commit: AfterCommit) -> None:
-    """Write a status; *after_commit* gets what sends its signals."""
+def write_and_signal(old: Json, new: Json) -> None:
+    """Write a status; its signals are sent after the commit."""
     status = write(db.session, old, new)
     signal = writing.status_updated if old else writing.status_created
     if not signal.receivers:  # there may be thousands of places
@@ -363,8 +381,7 @@ def write_and_signal(old: Json, new: Json, after_commit: AfterCommit) -> None:
     # ("store_texts", 1, "en", "email_subj") is seen in the store 1 and the language en.
     seen_in = {place[1:-1]: None for place, *_ in differences(old, new)} if old else {}
     for where in seen_in or [()]:
-        call = writing.announcement(signal, status, None, *reversed(where))
-        after_commit.append(call)
+        writing.announce(signal, status, None, *reversed(where))
 
 
 def write(session: AnySession, old: Json, new: Json) -> Status:

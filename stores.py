@@ -4,10 +4,11 @@ from flask import Response, request
 
 from . import bodies, reading, schemas, writing
 from .auth import caller
-from .caching import cached, check_preconditions
+from .caching import cached, check_preconditions, read_conditions
 from .database import transaction
 from .models import Status, Store
 from .responses import ApiBlueprint, as_json, as_list
+from .schemas import ignored_in
 
 bp = ApiBlueprint("stores", __name__)
 page_query = schemas.PageQuery()
@@ -21,8 +22,8 @@ store_texts_schema = schemas.StoreTextsSchema()
 @cached
 def index(**_: str) -> Response:
     """List the storefronts that the caller has access to."""
-    found = reading.list_stores(caller().store_id)
-    return as_list("stores", found, page_query.load(request.args))
+    query = page_query.load(request.args)
+    return as_list("stores", reading.list_stores(caller().store_id), query)
 
 
 @bp.get("/stores/<store_id>")
@@ -36,8 +37,8 @@ def show(store_id: str, **_: str) -> Response:
 @cached
 def statuses(store_id: str, **_: str) -> Response:
     """List the statuses of a type as a storefront sees them."""
-    reading.get_store_or_404(store_id)
     query = statuses_query.load(request.args)
+    reading.get_store_or_404(store_id)
     found = reading.list_statuses(query["type"], query["lang_code"], int(store_id))
     return as_list("statuses", reading.matching(found, query), query)
 
@@ -46,8 +47,8 @@ def statuses(store_id: str, **_: str) -> Response:
 @cached
 def show_status(store_id: str, status_id: str, **_: str) -> Response:
     """Read one status as a storefront sees it."""
-    reading.get_store_or_404(store_id)
     query = status_query.load(request.args)
+    reading.get_store_or_404(store_id)
     return as_json(
         reading.get_status_or_404(status_id, query["lang_code"], int(store_id))
     )
@@ -59,13 +60,13 @@ def update_status(store_id: str, status_id: str, **_: str) -> Response:
 
     They change in one language. Other fields are set without a store.
     """
-    body = bodies.read(request)  # before the lock: a slow sender must not hold it
-    with transaction() as after_commit:
+    body = bodies.read(request)  # 411, 413, 415, 400
+    texts = write_query.load(request.args) | store_texts_schema.load(body)  # 400
+    conditions = read_conditions(request)  # 400
+    ids = {"store_id": store_id, "status_id": status_id}
+    with transaction():
         store = reading.get_or_404(Store, store_id)
         status = reading.get_or_404(Status, status_id)
-        body.check()
-        check_preconditions(show_status, store_id=store_id, status_id=status_id)
-        texts = store_texts_schema.load(body.decode())
-        texts = write_query.load(request.args) | texts
-        writing.set_store_texts(status, store.store_id, texts, after_commit)
-    return as_json({"status_id": status_id})
+        check_preconditions(conditions, show_status, **ids)  # 428, 412
+        writing.set_store_texts(status, store.store_id, texts)
+    return as_json({"status_id": status_id} | ignored_in(body))

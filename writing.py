@@ -11,9 +11,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import reading
+from . import config, reading
 from .auth import caller
-from .database import AfterCommit, db, take_lock
+from .database import after_commit, db, take_lock
 from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
 
 Receiver = Callable[..., Any]
@@ -35,10 +35,8 @@ status_deleted = signals.signal("status-deleted")
 logger = logging.getLogger(__name__)
 
 
-def create_status(
-    fields: Mapping[str, Any], languages: Iterable[str], after_commit: AfterCommit
-) -> Status:
-    """Add a status with the next free letter, and its texts in all *languages*.
+def create_status(fields: Mapping[str, Any]) -> Status:
+    """Add a status with the next free letter, and its texts in every language.
 
     :raise 400: no letter is left, or too many params
     """
@@ -53,9 +51,9 @@ def create_status(
     texts = {name: fields.get(name, "") for name in TEXTS}
     db.session.add_all(
         StatusText(status_id=status.status_id, lang_code=lang_code, **texts)
-        for lang_code in languages
+        for lang_code in config.languages()
     )
-    after_commit.append(announcement(status_created, status, field_names(fields)))
+    announce(status_created, status, field_names(fields))
     return status
 
 
@@ -68,9 +66,7 @@ def free_letter(type_: str) -> str:
     raise BadRequest("All letters of this type are taken; delete a status first.")
 
 
-def change_status(
-    status: Status, fields: Mapping[str, Any], after_commit: AfterCommit
-) -> None:
+def change_status(status: Status, fields: Mapping[str, Any]) -> None:
     """Set the *fields* given, the texts among them in the language *lang_code*.
 
     :raise 400: too many params
@@ -82,20 +78,15 @@ def change_status(
     lang_code = fields["lang_code"]
     key = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StatusText, key, fields)
-    after_commit.append(
-        announcement(status_updated, status, field_names(fields), lang_code)
-    )
+    announce(status_updated, status, field_names(fields), lang_code)
 
 
-def set_store_texts(
-    status: Status, store_id: int, fields: Mapping[str, Any], after_commit: AfterCommit
-) -> None:
+def set_store_texts(status: Status, store_id: int, fields: Mapping[str, Any]) -> None:
     """Set the e-mail texts given in a store, in the language *lang_code*."""
     lang_code = fields["lang_code"]
     of_status = {"status_id": status.status_id, "lang_code": lang_code}
     set_texts(StoreText, {**of_status, "store_id": store_id}, fields)
-    what = field_names(fields)
-    after_commit.append(announcement(status_updated, status, what, lang_code, store_id))
+    announce(status_updated, status, field_names(fields), lang_code, store_id)
 
 
 def set_texts(
@@ -145,7 +136,7 @@ def check_deletable(status: Status) -> None:
         raise BadRequest(f"Orders use this status: {count}. Give them another first.")
 
 
-def delete_status(status: Status, after_commit: AfterCommit) -> None:
+def delete_status(status: Status) -> None:
     """Remove *status*, and its texts everywhere.
 
     :raise 400: a table of the shop's refers to it
@@ -153,7 +144,7 @@ def delete_status(status: Status, after_commit: AfterCommit) -> None:
     rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
     descriptions = {row.lang_code: row.description for row in rows}
     what = {"type": status.type, "status": status.status, **descriptions}
-    after_commit.append(announcement(status_deleted, status, what))
+    announce(status_deleted, status, what)
     # By hand: a shop's SQLite may not enforce foreign keys, nor cascade.
     for texts in (StatusText, StoreText):
         of_status = texts.status_id == status.status_id
@@ -196,14 +187,14 @@ def remove_stores_but(kept: Sequence[int]) -> None:
         db.session.execute(delete(model).where(model.store_id.not_in(kept)))
 
 
-def announcement(
+def announce(
     signal: Signal,
     status: Status,
     what: object,
     lang_code: str | None = None,
     store_id: int | None = None,
-) -> Callable[[], None]:
-    """Return a function that logs *what* and sends *signal*, for after the commit.
+) -> None:
+    """Log *what* and send *signal*, after the commit.
 
     Receivers get *status* as it is now, in a language and as a store.
     """
@@ -221,15 +212,16 @@ def announcement(
             log_write(status_id, what)
         send(app, receivers, values)
 
-    return log_and_send
+    after_commit(log_and_send)
 
 
 def log_write(status_id: int, what: object) -> None:
-    """Log who did *what* to a status, once it is committed, in one line."""
+    """Log who did *what* to a status, in one line of a bounded length."""
     environ, path = request.environ, request.path
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
     # repr() leaves no line break of a name, an address or a text as it is.
-    logger.info("%r %s %s %r %s %r", who, key, request.method, path, status_id, what)
+    line = f"{who!r} {key} {request.method} {path!r} {status_id} {what!r}"
+    logger.info("%.1900s", line)
 
 
 def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:

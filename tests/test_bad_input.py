@@ -20,7 +20,7 @@ CHUNKED = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
 BROKEN_JSON = [
     (b"[" * 100_000, "nested too deeply"),
     (b'{"a":' * 100_000, "nested too deeply"),
-    (b'{"params": {"a": %s}}' % (b"9" * 5000), "too many digits"),
+    (b'{"params": {"a": %s}}' % (b"9" * 5000), "is too large"),
     (b'{"description": "\xff"}', "not UTF-8"),
     (b'{"description": "a\\u0000b"}', "NUL"),
     (b'{"params": {"a": "\\u0000"}}', "NUL"),
@@ -29,11 +29,11 @@ BROKEN_JSON = [
     (b'{"deep": [{"\\udfff": 1}]}', "surrogate"),
     (b'{"description": "a", "description": "b"}', "twice"),
     (b'{"params": {"color": "#000000", "color": "#ffffff"}}', "twice"),
-    (b'{"params": {"a": 1e999}}', "not a number that JSON allows"),
-    (b'{"params": {"a": NaN}}', "not a number that JSON allows"),
+    (b'{"params": {"a": 1e999}}', "not a finite number"),
+    (b'{"params": {"a": NaN}}', "not a finite number"),
     (json.dumps(dict.fromkeys(FIELDS, "")).encode(), "more than 1000 fields"),
     (b'{"description": "cut', "not valid JSON"),
-    (b"\xef\xbb\xbf{}", "not valid JSON"),
+    (b"\xef\xbb\xbf" * 2 + b"{}", "not valid JSON"),
 ]
 BROKEN_FORMS = [
     ("&".join(f"{name}=" for name in FIELDS).encode(), "more than 1000 fields"),
@@ -190,7 +190,9 @@ def test_page_numbers_out_of_range(client: FlaskClient, name: str, value: str) -
 def test_ids_that_are_none(
     client: FlaskClient, method: str, status_id: str | int
 ) -> None:
-    response = client.open(f"/api/2.0/statuses/{status_id}", method=method, data="a=b")
+    response = client.open(
+        f"/api/2.0/statuses/{status_id}", method=method, data="email_subj=b"
+    )
 
     assert (response.status_code, response.mimetype) == (404, "application/json")
 

@@ -2,15 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import product
+from time import process_time
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from marshmallow import ValidationError
 from sqlalchemy import select
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_options_header
 
+from order_statuses import bodies, statuses
 from order_statuses.database import db
 from order_statuses.models import Base
 
@@ -67,7 +73,11 @@ BAD_JSON: dict[str, tuple[bytes, int, str]] = {
     "NaN": (good()[:-1] + b', "params": {"x": NaN}}', 400, "NaN"),
     "infinity": (good()[:-1] + b', "params": {"x": -Infinity}}', 400, "-Infinity"),
     "too large a number": (good()[:-1] + b', "x": 1e999}', 400, "1e999"),
-    "too many digits": (good()[:-1] + b', "x": ' + b"1" * 5000 + b"}", 400, "digits"),
+    "too many digits": (
+        good()[:-1] + b', "x": ' + b"1" * 5000 + b"}",
+        400,
+        "too large",
+    ),
     "not UTF-8": (good()[:-1] + b', "x": "\xff"}', 400, "UTF-8"),
     "UTF-16": (good().decode().encode("utf-16"), 400, "UTF-8"),
     "NUL": (good(x="a\0b"), 400, "NUL"),
@@ -305,3 +315,332 @@ def test_limit_of_the_body_leaves_the_applications_alone(
     client.post("/api/2.0/statuses", data=GOOD_FORM, headers=headers_of("text/plain"))
 
     assert app.config["MAX_CONTENT_LENGTH"] is None
+
+
+# Sent as meant, or refused; never changed in silence.
+
+MARK = b"\xef\xbb\xbf"  # a byte order mark, as Windows programs write it
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", MARK + good()),
+        ("text/plain", MARK + GOOD_FORM),
+        (None, MARK + GOOD_FORM),
+        (PARTS[0], MARK + parts(*GOOD_PARTS)),
+    ],
+)
+def test_byte_order_mark_is_dropped(
+    client: FlaskClient, content_type: str | None, body: bytes
+) -> None:
+    for method, address in WRITES:
+        response = client.open(
+            address, method=method, data=body, headers=headers_of(content_type)
+        )
+
+        assert response.status_code in {200, 201}
+        assert "ignored" not in response.get_json()
+        store = address.partition("/statuses")[0]
+        written = response.get_json()["status_id"]
+        status = client.get(f"{store}/statuses/{written}").get_json()
+        assert status["email_subj"] == GOOD["email_subj"]
+
+
+def with_header(header: bytes, value: bytes = b"Packed") -> bytes:
+    return part(b"description", value).replace(b"\r\n", b"\r\n" + header + b"\r\n", 1)
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "8BIT", "binary"])
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-8", '; charset="utf8"'])
+def test_part_may_say_that_it_is_plain(
+    client: FlaskClient, encoding: str, charset: str
+) -> None:
+    header = f"Content-Transfer-Encoding: {encoding}\r\nContent-Type: text/plain"
+    body = parts(with_header(header.encode() + charset.encode(), "Упакован".encode()))
+    client.put("/api/2.0/statuses/2", data=body, headers=headers_of(PARTS[0]))
+
+    status = client.get("/api/2.0/statuses/2").get_json()
+    assert status["description"] == "Упакован"
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("content_type", "body", "word"),
+    [
+        (PARTS[0], parts(with_header(header, value)), word)
+        for header, value, word in (
+            (b"Content-Transfer-Encoding: base64", b"U2hpcHBlZA==", "encoded"),
+            (b"Content-Transfer-Encoding: Quoted-Printable", b"Exp=C3=A9", "encoded"),
+            (
+                b"Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: base64",
+                b"U2hpcHBlZA==",
+                "encoded",
+            ),
+            (b"Content-Type: text/plain; charset=windows-1251", b"x", "charset"),
+            (b'Content-Type: text/plain; a=b; Charset="utf-16"', b"x", "charset"),
+        )
+    ]
+    + [
+        (PARTS[0], parts(*GOOD_PARTS, part(b"_charset_", b"koi8-r")), "charset"),
+        ("text/plain", GOOD_FORM + b"&_charset_=windows-1251", "charset"),
+        ("text/plain", b"_charset_=latin1&_charset_=utf-8&" + GOOD_FORM, "charset"),
+    ],
+)
+def test_declared_encoding_is_not_ignored(
+    client: FlaskClient, content_type: str, body: bytes, word: str
+) -> None:
+    for method, address in WRITES:
+        refused = client.open(
+            address, method=method, data=body, headers=headers_of(content_type)
+        )
+
+        assert_error(refused, 400)
+        assert word in refused.get_json()["message"]
+
+
+def test_form_may_say_that_it_is_utf8(client: FlaskClient) -> None:
+    response = client.put("/api/2.0/statuses/2", data=GOOD_FORM + b"&_charset_=UTF-8")
+
+    assert response.get_json() == {"status_id": "2"}
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        *("0", "-0", "5", "5.0", "1.10", "1E5", "0.0000001", "1e-9999999999999999999"),
+        "12345678901234567890.12",
+        "9" * 255,
+    ],
+)
+def test_number_keeps_its_digits(client: FlaskClient, literal: str) -> None:
+    body = b'{"params": {"n": %s}}' % literal.encode()
+    client.put("/api/2.0/statuses/2", data=body, content_type="application/json")
+
+    params = client.get("/api/2.0/statuses/2").get_json()["params"]
+    assert params["n"] == literal
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("literal", ["5", "1.10", "-0"])
+@pytest.mark.parametrize("name", ["description", "email_subj", "email_header"])
+def test_number_is_no_text(client: FlaskClient, name: str, literal: str) -> None:
+    body = good(**{name: "NUMBER"}).replace(b'"NUMBER"', literal.encode())
+    refused = client.put(
+        "/api/2.0/statuses/2", data=body, content_type="application/json"
+    )
+
+    assert_error(refused, 400)
+    assert list(refused.get_json()["errors"]) == [name]
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("literal", [b"1e999", b"-1e999", b"1e9999999999999999999"])
+def test_number_that_no_float_holds_is_refused(
+    client: FlaskClient, literal: bytes
+) -> None:
+    for method, address in WRITES:
+        body = good()[:-1] + b', "x": {"y": [%s]}}' % literal
+        refused = client.open(
+            address, method=method, data=body, content_type="application/json"
+        )
+
+        assert_error(refused, 400)
+        assert literal.decode()[:20] in refused.get_json()["message"]
+
+
+def test_empty_array_of_php_is_an_empty_object(client: FlaskClient) -> None:
+    created = client.post("/api/2.0/statuses", json={"description": "A", "params": []})
+    before = client.get("/api/2.0/statuses/2").get_json()
+    changes = {"description": "B", "params": []}
+    client.put("/api/2.0/statuses/2", json=changes)
+
+    new = client.get(created.headers["Location"]).get_json()
+    assert new["params"] == {}
+    after = client.get("/api/2.0/statuses/2").get_json()
+    assert after == before | {"description": "B"}
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("name", ["email_subj", "email_header"])
+def test_null_for_a_text_says_what_to_do(client: FlaskClient, name: str) -> None:
+    refused = client.put("/api/2.0/statuses/2", json=GOOD | {name: None})
+
+    assert_error(refused, 400)
+    advice = 'leave the field out to keep it, or send "" to empty it'
+    assert advice in refused.get_json()["errors"][name][0]
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    "name", ["description", "is_default", "lang_code", "params", "type"]
+)
+def test_null_says_to_leave_the_field_out(client: FlaskClient, name: str) -> None:
+    refused = client.post("/api/2.0/statuses", json=GOOD | {name: None})
+
+    assert_error(refused, 400)
+    assert "leave the field out" in refused.get_json()["errors"][name][0]
+
+
+KNOWN = "status_id status type is_default description email_subj email_header".split()
+KNOWN += ["lang_code", "position", "params"]
+
+
+def test_what_is_ignored_is_said(client: FlaskClient) -> None:
+    sent = GOOD | {"email_subject": "typo", "x" * 65: [], "": 1}
+    for method, address in WRITES:
+        response = client.open(address, method=method, json=sent)
+
+        ignored = response.get_json()["ignored"]
+        assert set(ignored) == {"email_subject", "x" * 64, ""}
+    many = client.put("/api/2.0/statuses/2", json=GOOD | {str(n): n for n in range(99)})
+    assert len(many.get_json()["ignored"]) == 10
+
+
+def test_names_in_brackets_are_ignored_as_one(client: FlaskClient) -> None:
+    response = client.put("/api/2.0/statuses/2", data=GOOD_FORM + b"&a[b]=1&a[c]=2&d[=")
+
+    assert response.get_json() == {"status_id": "2", "ignored": ["a", "d["]}
+
+
+def test_status_that_is_sent_back_has_nothing_to_ignore(client: FlaskClient) -> None:
+    for method, address in WRITES:
+        shown = client.get("/api/2.0/statuses/2").get_json() | {"position": "0"}
+        response = client.open(address, method=method, json=shown)
+
+        assert shown.keys() >= set(KNOWN)
+        assert "ignored" not in response.get_json()
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("character", ["\x1b", "\x7f", "\x9b", "\x01", "\t", "\x85"])
+@pytest.mark.parametrize("name", ["description", "email_subj"])
+def test_control_characters_are_refused(
+    client: FlaskClient, name: str, character: str
+) -> None:
+    refused = client.put("/api/2.0/statuses/2", json={name: f"a{character}b"})
+
+    assert_error(refused, 400)
+    assert list(refused.get_json()["errors"]) == [name]
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    "name", ["\u200b", "\u200d \u2060", "\u00ad", "\ufeff", "\u2028"]
+)
+def test_name_that_nobody_can_see_is_refused(client: FlaskClient, name: str) -> None:
+    refused = client.put("/api/2.0/statuses/2", json={"description": name})
+
+    assert_error(refused, 400)
+    assert list(refused.get_json()["errors"]) == ["description"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "می\u200cشود",  # Persian, with a joiner
+        "\U0001f469\u200d\U0001f680",  # an emoji of two
+        "\U0001fae9",  # one that an older Python does not know
+        "\u0378",  # not assigned
+        "\ue000",  # for private use
+    ],
+)
+def test_letters_that_need_joiners_pass(client: FlaskClient, name: str) -> None:
+    client.put("/api/2.0/statuses/2", json={"description": name, "email_subj": name})
+
+    status = client.get("/api/2.0/statuses/2").get_json()
+    assert (status["description"], status["email_subj"]) == (name, name)
+
+
+# Whatever a body holds costs time in proportion to its length.
+
+
+def fitting(unit: bytes, size: int, start: bytes = b"", end: bytes = b"") -> bytes:
+    return start + unit * ((size - len(start) - len(end)) // len(unit)) + end
+
+
+def numbered(pattern: bytes, size: int, number: int) -> bytes:
+    """Return *number* items of a length that makes them *size* in all."""
+    width = size // number - len(pattern) - 4
+    return b",".join(pattern % (n, b"x" * width) for n in range(number))
+
+
+HEADER = b'--part\r\nContent-Disposition: form-data; name="description"'
+VALUE = b"\r\n\r\nPacked\r\n--part--\r\n"
+SHAPES: dict[str, tuple[str, Any]] = {
+    "texts at a depth of 900": (
+        JSON[0],
+        lambda n: fitting(b'"",', n, b'{"y":' + b"[" * 900, b'""' + b"]" * 900 + b"}"),
+    ),
+    "objects at a depth of 900": (
+        JSON[0],
+        lambda n: fitting(
+            b'{"":""},', n, b'{"y":' + b"[" * 900, b"1" + b"]" * 900 + b"}"
+        ),
+    ),
+    "too deep": (JSON[0], lambda n: fitting(b'{"a":', n)),
+    "numbers": (JSON[0], lambda n: fitting(b"1,", n, b'{"y":[', b"1]}")),
+    "digits": (JSON[0], lambda n: fitting(b"0", n, b'{"params":{"a":1.', b"}}")),
+    "more digits": (JSON[0], lambda n: fitting(b"9", n, b'{"params":{"a":', b"}}")),
+    "escapes": (JSON[0], lambda n: fitting(b"\\u00e9", n, b'{"email_header":"', b'"}')),
+    "params": (
+        JSON[0],
+        lambda n: b'{"params":{%s}}' % numbered(b'"%d":"%s"', n - 13, 990),
+    ),
+    "keys": (JSON[0], lambda n: b"{%s}" % numbered(b'"%d":"%s"', n - 2, 990)),
+    "line breaks": (JSON[0], lambda n: fitting(b"\\n", n, b'{"email_subj":"', b'"}')),
+    "white space": (JSON[0], lambda n: fitting(b" ", n, b'{"description":"', b'"}')),
+    "joiners": (
+        JSON[0],
+        lambda n: fitting("\u200b".encode(), n, b'{"description":"', b'"}'),
+    ),
+    "percent-escapes": (FORM[0], lambda n: fitting(b"%41", n, b"email_header=")),
+    "brackets": (FORM[0], lambda n: fitting(b"[", n, b"params", b"]=x")),
+    "closing brackets": (FORM[0], lambda n: fitting(b"]", n, b"params[", b"=x")),
+    "fields": (FORM[0], lambda n: fitting(b"&", n)),
+    "white space before": (FORM[0], lambda n: fitting(b" ", n, b"", b"a=b")),
+    "options of a part": (PARTS[0], lambda n: fitting(b'; a="b"', n, HEADER, VALUE)),
+    "semicolons": (PARTS[0], lambda n: fitting(b";", n, HEADER, VALUE)),
+    "headers of a part": (PARTS[0], lambda n: fitting(b"\r\nX: y", n, HEADER, VALUE)),
+    "line breaks in a part": (
+        PARTS[0],
+        lambda n: fitting(b"\r\n", n, HEADER + b"\r\n\r\n", b"\r\n--part--\r\n"),
+    ),
+    "almost boundaries": (
+        PARTS[0],
+        lambda n: fitting(b"\r\n--par", n, HEADER + b"\r\n\r\n", b"\r\n--part--\r\n"),
+    ),
+    "parts": (
+        PARTS[0],
+        lambda n: (
+            b"".join(
+                parts(part(b"a", b"x" * (n // 900 - 60)))[:-10] for _ in range(900)
+            )
+            + b"--part--\r\n"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_time_of_a_body_is_in_proportion_to_its_length(app: Flask, shape: str) -> None:
+    content_type, make = SHAPES[shape]
+    load = statuses.changes_schema.load
+
+    def seconds(size: int) -> float:
+        """Return the least CPU time of three tries, which others cannot lengthen."""
+        content, times = make(size), []
+        for _ in range(3):
+            started = process_time()
+            with suppress(HTTPException, ValidationError):
+                load(bodies.decode(content, *parse_options_header(content_type)))
+            times.append(process_time() - started)
+        return min(times)
+
+    # An eighth, since what is quadratic takes 64 times as long for the whole.
+    with app.app_context():
+        part_, whole = seconds(2**17), seconds(2**20)
+
+    assert whole < 2
+    assert whole < 24 * part_ + 0.05

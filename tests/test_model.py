@@ -167,7 +167,7 @@ class Shop(RuleBasedStateMachine):
 
         status, fields = self.known.get(status_id), cleaned(sent)
         if status is None or not fields:
-            assert response.status_code == (404 if status is None else 400)
+            assert response.status_code == (404 if fields else 400)
             return
         assert (response.status_code, response.json) == (
             200,
@@ -195,7 +195,7 @@ class Shop(RuleBasedStateMachine):
         status = self.known.get(status_id)
         bad = not sent or "\n" in (sent.get("email_subj") or "")
         if status is None or bad:
-            assert response.status_code == (404 if status is None else 400)
+            assert response.status_code == (400 if bad else 404)
             return
         assert response.status_code == 200
         status.set(store_id, code, sent)

@@ -315,7 +315,11 @@ ERRORS: dict[str, Json] = {
     "PreconditionFailed": {"headers": {"If-Match": '"another"'}},
     "RequestEntityTooLarge": {"method": "POST", "data": b" " * (2**20 + 1)},
     "UnsupportedMediaType": {"method": "POST", "content_type": "application/xml"},
-    "PreconditionRequired": {"method": "PUT", "path": "/statuses/2"},
+    "PreconditionRequired": {
+        "method": "PUT",
+        "path": "/statuses/2",
+        "data": "description=Packed",
+    },
     "InternalServerError": {},
     "ServiceUnavailable": {},
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from marshmallow import Schema, fields, missing, validate
+from marshmallow import Schema, ValidationError, fields, missing, validate
 from werkzeug.routing import Rule
 
 from order_statuses import bodies, config, schemas, writing
@@ -107,22 +107,31 @@ TYPES: dict[type[fields.Field[Any]], str] = {
     fields.String: "string",
     fields.Integer: "integer",
     fields.Dict: "object",
+    fields.List: "string",  # in a query, with commas
+}
+# What a field of ours does before it is checked.
+FIELDS: dict[Any, Callable[[], Json]] = {
+    schemas.Digits: lambda: {"maximum": 10**18 - 1},
+    schemas.Params: lambda: params(),
 }
 # Every check that a field of ours may have. The patterns are tested below.
 CHECKS: dict[Any, Callable[[Any], Json]] = {
     validate.Length: length,
     validate.OneOf: lambda check: {"enum": list(check.choices)},
     validate.Range: lambda check: {"minimum": check.min},
-    schemas.digits: lambda _: {"maximum": 10**18 - 1},
     schemas.known_language: lambda _: {"enum": list(config.languages())},
     schemas.known_type: lambda _: {"enum": list(config.types())},
     schemas.one_line: lambda _: {"pattern": ONE_LINE},
-    schemas.trim: lambda _: {"pattern": NOT_BLANK},
-    schemas.params_as_text: lambda _: params(),
-    schemas.as_text: lambda _: {},
+    schemas.no_control_characters: lambda _: {},  # in the pattern of the next
+    schemas.visible: lambda _: {"pattern": NAME},
 }
-ONE_LINE = r"^[^\n\v\f\r\x1c-\x1e\x85\u2028\u2029]*$"
-NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+WHITE_SPACE = r"[\s\x1c-\x1f\x85]*"
+SEEN = (
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
+NAME = rf"^{WHITE_SPACE}(?=[\s\S]*{SEEN})[^\x00-\x1f\x7f-\x9f]*{WHITE_SPACE}$"
 
 
 def described(field: fields.Field[Any]) -> Json:
@@ -130,16 +139,17 @@ def described(field: fields.Field[Any]) -> Json:
 
     :raise KeyError: it has a check that is not in CHECKS, and so in no document
     """
-    schema: Json = {"type": TYPES[type(field)]}
+    (type_,) = (type_ for kind, type_ in TYPES.items() if isinstance(field, kind))
+    schema: Json = {"type": type_} | FIELDS.get(type(field), dict)()
     if isinstance(field, fields.Dict) and field.value_field:
         schema["additionalProperties"] = described(field.value_field)
-    for check in (*field.pre_load, *field.validators):
+    for check in field.validators:
         is_ours = inspect.isfunction(check)
         schema |= CHECKS[check if is_ours else type(check)](check)
     default = field.load_default
     if default is not missing:
         schema["default"] = default() if callable(default) else default
-    if schemas.as_text in field.pre_load:
+    if isinstance(field, schemas.YesNo):
         return {"anyOf": [schema, {"type": "boolean"}]}
     return {"anyOf": [schema, {"type": "null"}]} if field.allow_none else schema
 
@@ -311,12 +321,22 @@ def test_document_knows_what_an_id_is(document: Json, components: Json) -> None:
                 assert without_words(parameter["schema"]) == id_
 
 
-def test_patterns_know_what_a_line_break_and_white_space_are() -> None:
+def is_valid(text: str, checks: Iterable[Callable[[str], object]]) -> bool:
+    try:
+        validate.And(*checks)(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def test_patterns_refuse_what_the_service_refuses() -> None:
     for character in map(chr, range(0x10000)):
-        within = f"a{character}b"
-        is_line = len(within.splitlines()) == 1
-        assert bool(re.search(ONE_LINE, within)) == is_line
-        assert bool(re.search(NOT_BLANK, character)) == (character.strip() != "")
+        for text in (character, f"a{character}b", f" {character}\n"):
+            name = text.strip()
+            is_name = is_valid(name, schemas.DESCRIPTION)
+            assert bool(re.search(NAME, text)) == is_name, repr(text)
+            is_line = is_valid(text, schemas.EMAIL_SUBJ)
+            assert bool(re.search(ONE_LINE, text + "$")) == is_line, repr(text)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -59,7 +59,8 @@ def test_write_is_one_line(
     client: FlaskClient, written: pytest.LogCaptureFixture
 ) -> None:
     created = client.post(
-        STATUSES, json={"description": "Packed\nand", "params": {"color": "#ffffff"}}
+        STATUSES,
+        json={"description": "Packed\u2028and", "params": {"color": "#ffffff"}},
     )
     address = f"{STATUSES}/12"
     client.put(address, json={"email_subj": "packed", "params": {"a": "1"}})
@@ -74,8 +75,19 @@ def test_write_is_one_line(
         f"{WHO} PUT '/api/stores/1/statuses/12/' 12 ['email_header']",
         f"{WHO} PUT '{address}' 12 ['description']",
         f"{WHO} DELETE '{address}' 12 {{'type': 'O', 'status': 'A', "
-        "'en': 'Packed\\nand', 'ru': 'Упакован'}",
+        "'en': 'Packed\\u2028and', 'ru': 'Упакован'}",
     ]
+
+
+def test_line_of_a_write_is_bounded(
+    client: FlaskClient, written: pytest.LogCaptureFixture
+) -> None:
+    nothing = {f"{n:03}".ljust(64, "x"): None for n in range(990)}
+    client.put(f"{STATUSES}/2", json={"params": nothing})
+
+    (line,) = written.messages
+    assert line.startswith(f"{WHO} PUT '{STATUSES}/2' 2 ['params.000xxx")
+    assert len(line) == 1900
 
 
 def test_what_is_refused_or_read_is_no_line(
