@@ -156,7 +156,6 @@ def nginx(url: str, folder: Path) -> Iterator[str]:
         location / {{
             proxy_pass {url};
             proxy_set_header Host $http_host;
-            gzip off;
         }}
     """
     with nginx_of(settings, folder):

@@ -26,6 +26,7 @@ from flask import (
     render_template_string,
 )
 from flask.testing import FlaskClient
+from flask_compress import Compress  # type: ignore[import-untyped]
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import (
@@ -969,6 +970,30 @@ def test_stores_are_set_in_the_transaction_of_the_shop(
         db.session.rollback()
 
     assert len(visitor.get("/api/2.0/stores").get_json()) == 2
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "deflate"])
+def test_writes_go_on_behind_the_compression_of_the_shop(
+    shop: Flask, visitor: FlaskClient, encoding: str
+) -> None:
+    shop.config["COMPRESS_MIN_SIZE"] = 1
+    Compress(shop)
+    accepted = {"Accept-Encoding": encoding}
+
+    seen = visitor.get(f"{STATUSES}/2", headers=accepted).headers
+    known = visitor.get(
+        f"{STATUSES}/2", headers=accepted | {"If-None-Match": seen["ETag"]}
+    )
+    written = [
+        visitor.put(
+            f"{STATUSES}/2", data="email_subj=x", headers={"If-Match": seen["ETag"]}
+        ).status_code
+        for _ in range(2)
+    ]
+
+    assert (seen["Content-Encoding"], known.status_code) == (encoding, 304)
+    assert seen["ETag"].endswith(f':{encoding}"')
+    assert written == [200, 412]
 
 
 # The session of the shop.

@@ -433,6 +433,7 @@ def test_every_problem_is_named_with_its_place(app: Flask, file: Json) -> None:
     statuses[1]["texts"]["de"] = {"description": "x"}
     statuses[2]["store_texts"] = {"1": {"en": {"email_subj": "a\nb"}}, "9": {}}
     statuses[3]["params"] = {"color": "red"}
+    statuses[7]["params"] = "color"
     statuses[4] |= {"status": "N", "status_id": "5", "text": {}}
     statuses[5]["status_id"] = statuses[6]["status_id"]
     statuses.append(dict(statuses[7]))
@@ -449,6 +450,7 @@ def test_every_problem_is_named_with_its_place(app: Flask, file: Json) -> None:
         "statuses[2].store_texts.1.en.email_subj: Must be a single line",
         "statuses[2].store_texts.9: No such store",
         "statuses[3].params",
+        "statuses[7].params: Must be an object.\n",
         "statuses[4].status: ",
         "statuses[4].status_id: ",
         "statuses[4].text: Unknown field.",
@@ -460,6 +462,19 @@ def test_every_problem_is_named_with_its_place(app: Flask, file: Json) -> None:
     ):
         assert place in refused.stderr
     assert (change_tag(app), export(app)) == (before, text)
+
+
+def test_file_is_read_as_bodies_are(app: Flask, file: Json) -> None:
+    """With a byte order mark, numbers in all their digits, and empty arrays of PHP."""
+    of(file, "P")["params"]["fee"] = "FEE"
+    of(file, "B").update(params=[], texts={"en": []}, store_texts=[])
+    of(file, "D")["store_texts"] = {"1": []}
+    text = json.dumps(file).replace('"FEE"', "12345678901234567890.10")
+    before = json.loads(export(app))
+
+    assert apply(app, f"\ufeff{text}").exit_code == 0
+    of(before, "P")["params"]["fee"] = "12345678901234567890.10"
+    assert json.loads(export(app)) == before
 
 
 @pytest.mark.parametrize(
