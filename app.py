@@ -25,7 +25,7 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.serving import is_running_from_reloader
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import auth, cli, config
+from . import auth, config, migrations
 from .api import create_blueprint
 from .database import READER, db, reason_of
 from .responses import ApiBlueprint, as_error, as_json
@@ -177,7 +177,7 @@ def ready() -> Response:
     :raise 503: it does not; the log says what to do
     """
     try:
-        problem = cli.find_problem(db.session.connection())
+        problem = migrations.find_problem(db.session.connection())
     except SQLAlchemyError as error:
         problem = reason_of(error) or repr(error)
     if problem:
@@ -244,7 +244,7 @@ def add_local_admin(app: Flask) -> None:
         )
     with app.app_context():
         if db.engine.name == "sqlite":
-            cli.initialise()
+            migrations.initialise()
 
 
 def identify_local_admin() -> auth.Caller:

@@ -4,47 +4,23 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 from flask import current_app, g
 from flask.cli import AppGroup
-from sqlalchemy import Connection, delete, false, func, inspect, select, text
+from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import database, models, openapi, statuses_file, writing
+from . import database, migrations, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__
 from .database import NOT_SET_UP, READER, db, transaction
-from .models import Key, Store, StoreText, User
+from .models import MAX_ID, Key, Store, StoreText, User
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-MIGRATIONS = str(Path(__file__).parent / "migrations")
-ADVISORY_LOCK = 2126031207  # any number, the same for every init
-
-STORE_ID = click.IntRange(1, models.MAX_ID)
-
-VERSION = text("SELECT version_num FROM order_statuses_alembic")
-# What the role of a service on PostgreSQL needs, and was not granted.
-MISSING_GRANTS = text("""
-    SELECT privilege || ' on ' || relname
-    FROM pg_class, unnest(
-        CASE relkind WHEN 'S' THEN '{USAGE,UPDATE}'
-        ELSE '{SELECT,INSERT,UPDATE,DELETE}'::text[] END
-    ) AS privilege
-    WHERE relkind IN ('r', 'S') AND pg_table_is_visible(oid)
-    AND relname LIKE 'order\\_statuses\\_%' AND relname <> 'order_statuses_alembic'
-    AND NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(oid, privilege)
-        ELSE has_table_privilege(oid, privilege) END
-    ORDER BY 1
-""")
+STORE_ID = click.IntRange(1, MAX_ID)
 
 
 class Commands(AppGroup):
@@ -89,8 +65,8 @@ def init(file: IO[bytes] | None) -> None:
     """Create or upgrade the tables; fill empty ones from FILE or the defaults."""
     if READER not in current_app.extensions:
         raise click.ClickException("init is for the service alone: use seed.")
-    is_new = initialise(statuses_file.parse(file.read()) if file else None)
-    if problem := find_problem(db.session.connection()):
+    is_new = migrations.initialise(statuses_file.parse(file.read()) if file else None)
+    if problem := migrations.find_problem(db.session.connection()):
         raise click.ClickException(problem)
     if file and not is_new:
         click.echo("It is not empty: apply changes what it has.", err=True)
@@ -109,20 +85,8 @@ def seed(create_tables: bool, force: bool) -> None:
             "not notice tables that are there already, and production would have "
             "none. --force creates them nevertheless."
         )
-    seed_statuses(create_tables)
+    migrations.seed_statuses(create_tables)
     click.echo("The default statuses are loaded.", err=True)
-
-
-def seed_statuses(create_tables: bool = False) -> None:
-    """Load the default statuses into empty tables of the running application.
-
-    *create_tables* creates missing tables first: for tests, and without migrations.
-    """
-    with db.engine.connect() as connection, exclusive(connection):
-        if create_tables:
-            models.Base.metadata.create_all(connection)
-        check_tables(connection)
-        statuses_file.fill(connection)
 
 
 @commands.command()
@@ -302,121 +266,3 @@ def get_store(store_id: int) -> Store:
 
 def access(store_id: int | None) -> str:
     return "all stores" if store_id is None else f"store {store_id} alone"
-
-
-def initialise(file: dict[str, Any] | None = None) -> bool:
-    """Do what ``init`` does, in one transaction; any number may do it at once."""
-    with migrating() as connection:
-        upgrade(connection)
-        return statuses_file.fill(connection, file)
-
-
-@contextmanager
-def migrating() -> Iterator[Connection]:
-    """Connect for a migration, which waits for other migrations."""
-    with db.engine.connect() as connection:
-        if connection.dialect.name == "sqlite":
-            # It rebuilds a table by dropping it, which would empty others by cascade.
-            connection.detach()  # no request is to get this connection
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        with exclusive(connection):
-            yield connection
-
-
-@contextmanager
-def exclusive(connection: Connection) -> Iterator[None]:
-    """Begin a transaction that waits for others like it, and commit it at the end.
-
-    It waits as long as it takes: the timeouts of requests are not for upgrades.
-    """
-    if connection.dialect.name == "sqlite":
-        usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
-        connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
-        if connection.connection.in_transaction:  # a shop's listener began one
-            connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
-    else:
-        no_timeouts = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0"
-        connection.exec_driver_sql(no_timeouts)
-        connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-    yield
-    connection.commit()
-
-
-def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest migration, unless a newer program made them.
-
-    Those that are missing are created; those that no migration made are taken over.
-    """
-    from alembic import command  # here, since no request ever needs it
-
-    found, missing = version_of(connection), missing_tables(connection)
-    if found not in {None, *versions()}:
-        return
-    is_new = len(missing) == len(models.Base.metadata.tables)
-    migrate = command.upgrade if found or is_new else command.stamp
-    migrate(alembic_config(connection), "head")
-    models.Base.metadata.create_all(connection)
-    check_tables(connection)
-    if missing and not is_new:
-        click.echo(f"Missing tables were created: {', '.join(missing)}.", err=True)
-
-
-def missing_tables(connection: Connection) -> list[str]:
-    has_table = inspect(connection).has_table  # in any schema of the search path
-    return [name for name in sorted(models.Base.metadata.tables) if not has_table(name)]
-
-
-def check_tables(connection: Connection) -> None:
-    """Refuse a database that cannot hold every text, or lacks a table or a column."""
-    if connection.dialect.name == "postgresql":
-        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
-        if encoding != "UTF8":
-            raise click.ClickException(
-                f"The database's encoding is {encoding}, which cannot hold every text. "
-                "Create the database with ENCODING 'UTF8'."
-            )
-    for table in models.Base.metadata.sorted_tables:
-        connection.execute(select(table).where(false()))
-
-
-def find_problem(connection: Connection) -> str | None:
-    """Say what this version lacks in the database, and what to do."""
-    found, (newest, *older) = version_of(connection), versions()
-    if found is None:
-        return NOT_SET_UP
-    if found in older:
-        return (
-            f"The tables are at version {found}, not at {newest}: "
-            "flask order-statuses init upgrades them."
-        )
-    if found == newest and (missing := missing_tables(connection)):
-        return f"{', '.join(missing)} is missing: flask order-statuses init creates it."
-    if connection.dialect.name == "postgresql":
-        if lacking := connection.scalars(MISSING_GRANTS).all():
-            return f"The owner of the tables must grant {', '.join(lacking)}."
-    return None
-
-
-def version_of(connection: Connection) -> str | None:
-    """Return the version of the tables, or None if there are none."""
-    exists = inspect(connection).has_table("order_statuses_alembic")
-    return connection.scalar(VERSION) if exists else None
-
-
-@cache
-def versions() -> list[str]:
-    """Return the versions of the tables that this program knows, the newest first."""
-    from alembic.script import ScriptDirectory  # here, since only probes need it
-
-    return [script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()]
-
-
-def alembic_config(connection: Connection) -> "Config":
-    """Return what Alembic needs to know to work on *connection*."""
-    from alembic.config import Config
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", MIGRATIONS.replace("%", "%%"))
-    return config

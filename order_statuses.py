@@ -44,7 +44,7 @@ __all__ = [
 if TYPE_CHECKING:
     from order_statuses.api import create_blueprint, exempt_from_csrf
     from order_statuses.auth import Caller, identify_user
-    from order_statuses.cli import seed_statuses
+    from order_statuses.migrations import seed_statuses
     from order_statuses.models import Base, Status
     from order_statuses.reading import get_status_or_404, list_statuses
     from order_statuses.writing import (
@@ -59,7 +59,7 @@ else:
     MODULES = {
         "api": ("create_blueprint", "exempt_from_csrf"),
         "auth": ("Caller", "identify_user"),
-        "cli": ("seed_statuses",),
+        "migrations": ("seed_statuses",),
         "models": ("Base", "Status"),
         "reading": ("get_status_or_404", "list_statuses"),
         "writing": (

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from order_statuses import cli
+from order_statuses import migrations
 from order_statuses.app import create_app
 from order_statuses.auth import key_hash
 from order_statuses.database import READER, db
@@ -139,7 +139,7 @@ def template(databases: Databases) -> str:
 def fill(url: str) -> None:
     """Set a database up, with a second store and the tests' callers."""
     with service(url) as app, app.app_context():
-        cli.initialise()
+        migrations.initialise()
         db.session.add(Store(store_id=2, name="Second store"))
         for email, store_id in ((ADMINISTRATOR, None), (BOUND, 1)):
             user = User(email=email, store_id=store_id)

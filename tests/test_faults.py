@@ -2,25 +2,17 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from subprocess import Popen
 
 import httpx
 import pytest
-from sqlalchemy import select, text
-
-from order_statuses import cli
-from order_statuses.database import db
-from order_statuses.models import StatusText
 
 from . import faults
-from .conftest import ADMINISTRATOR, KEY, basic, service
+from .conftest import ADMINISTRATOR, KEY, basic
 from .servers import SECONDS, Server, serving
-from .test_servers import copy_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -65,40 +57,6 @@ def test_reload_fails_no_request(database: str) -> None:
     outcome = faults.reload(database, times=1)
 
     assert outcome.is_harmless, outcome
-
-
-NEXT_MIGRATION = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "next"
-down_revision = {head!r}
-
-
-def upgrade():
-    recreate = "always" if op.get_bind().dialect.name == "sqlite" else "never"
-    with op.batch_alter_table("order_statuses_status", recreate=recreate) as table:
-        table.add_column(sa.Column("new", sa.String(1), nullable=True))
-"""
-
-
-def test_ten_inits_at_once_upgrade_an_old_database(
-    database: str, tmp_path: Path
-) -> None:
-    """Rebuilding a table on SQLite empties no other by cascade."""
-    copy_checkout(tmp_path)
-    migration = NEXT_MIGRATION.format(head=cli.versions()[0])
-    (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
-    command = [sys.executable, "-m", "flask", "order-statuses", "init"]
-    environment = os.environ | {"DATABASE_URL": database, "FLASK_APP": "wsgi"}
-
-    inits = [Popen(command, cwd=tmp_path, env=environment) for _ in range(10)]
-
-    assert [process.wait(2 * SECONDS) for process in inits] == [0] * 10
-    with service(database) as app, app.app_context():
-        assert db.session.scalar(cli.VERSION) == "next"
-        assert db.session.execute(text("SELECT new FROM order_statuses_status")).all()
-        assert len(db.session.scalars(select(StatusText)).all()) == 22
 
 
 @pytest.fixture

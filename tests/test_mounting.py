@@ -47,7 +47,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from werkzeug.exceptions import Conflict
 
-from order_statuses import auth, cli, config, reading, writing
+from order_statuses import auth, config, migrations, reading, writing
 from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller
 from order_statuses.models import (
@@ -250,9 +250,9 @@ def test_stock_is_loaded_in_every_mode_of_the_driver(
 def test_stock_is_loaded_by_one_call(empty_shop: Flask) -> None:
     with empty_shop.app_context():
         with pytest.raises(DBAPIError):
-            cli.seed_statuses()
-        cli.seed_statuses(create_tables=True)
-        cli.seed_statuses()
+            migrations.seed_statuses()
+        migrations.seed_statuses(create_tables=True)
+        migrations.seed_statuses()
 
     assert count_statuses(empty_shop) == 7
 

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy.exc import OperationalError
 
-from order_statuses import bodies, cli, openapi, schemas
+from order_statuses import bodies, migrations, openapi, schemas
 from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 from order_statuses.auth import Caller
@@ -255,7 +255,7 @@ def test_examples_work_on_a_fresh_database_in_the_order_of_the_document(
     document = served(**settings)
     with service(empty_database, **settings, **identify) as app:
         with app.app_context():
-            cli.initialise()
+            migrations.initialise()
         for name, operation in operations(document).items():
             for request in requests_of(document, name):
                 path = f"/api/2.0{request.pop('path')}"

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from order_statuses import cli
+from order_statuses import migrations
 from order_statuses.database import db, transaction
 from order_statuses.models import (
     Base,
@@ -60,8 +60,8 @@ def test_migrations_can_be_taken_back(empty_app: Flask) -> None:
     from alembic import command
 
     init(empty_app)
-    with empty_app.app_context(), cli.migrating() as connection:
-        command.downgrade(cli.alembic_config(connection), "base")
+    with empty_app.app_context(), migrations.migrating() as connection:
+        command.downgrade(migrations.alembic_config(connection), "base")
 
         left = set(db.inspect(connection).get_table_names())
     assert left <= {"order_statuses_alembic", "sqlite_sequence"}
@@ -111,7 +111,7 @@ def test_init_waits_for_another_longer_than_a_request_would(
         db.engine.connect() as connection,
         ThreadPoolExecutor() as threads,
     ):
-        with cli.exclusive(connection):
+        with migrations.exclusive(connection):
             other = threads.submit(init, app)
             time.sleep(2)
             assert not other.done()
@@ -147,7 +147,7 @@ def test_database_newer_than_the_service_is_left_alone(empty_app: Flask) -> None
 
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
-        assert db.session.scalar(cli.VERSION) == "9999"
+        assert db.session.scalar(migrations.VERSION) == "9999"
 
 
 def execute(app: Flask, *statements: str) -> None:
@@ -192,7 +192,7 @@ def test_init_takes_over_tables_that_no_migration_made(
     assert init(empty_app).exit_code == 0
     with empty_app.app_context():
         assert len(list(db.session.scalars(select(Status)))) == 11
-        assert db.session.scalar(cli.VERSION) == cli.versions()[0]
+        assert db.session.scalar(migrations.VERSION) == migrations.versions()[0]
 
 
 def test_init_refuses_tables_that_lack_a_column(empty_app: Flask) -> None:

@@ -1,50 +1,75 @@
-"""The upgrade of a database that the version before has filled."""
+"""The upgrade of a database by the next version, which has one migration more."""
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import Popen
 from threading import Event
 
 import httpx
 import pytest
-from alembic import command
+from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from order_statuses import cli, statuses_file
-from order_statuses.auth import key_hash
+from order_statuses import migrations
 from order_statuses.database import db
+from order_statuses.models import StatusText
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, client_of, service
-from .servers import ROOT, running
+from .servers import SECONDS, serving
 from .test_servers import copy_checkout
 
-CREDENTIALS = (ADMINISTRATOR, KEY + ADMINISTRATOR)
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = {head!r}
+
+
+def upgrade():
+    recreate = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("order_statuses_status", recreate=recreate) as table:
+        table.add_column(sa.Column("new", sa.String(1), nullable=True))
+"""
+INIT = ["-m", "flask", "--app=wsgi", "order-statuses", "init"]
+PROBE = """
+from order_statuses.app import create_app
+
+response = create_app().test_client().get("/readyz")
+print(response.status_code, response.get_data(as_text=True))
+"""
 
 
 @pytest.fixture
-def old_database(empty_database: str) -> str:
-    """A database without the days of keys, with data, users and keys."""
-    with service(empty_database) as app, app.app_context():
-        with cli.migrating() as connection:
-            command.upgrade(cli.alembic_config(connection), "0001")
-            statuses_file.fill(connection)
-            for number, (email, store) in enumerate(
-                [(ADMINISTRATOR, None), (BOUND, 1)]
-            ):
-                row = {"id": number, "email": email, "store": store}
-                user = (
-                    "INSERT INTO order_statuses_user VALUES (:id, :email, :store, true)"
-                )
-                connection.execute(text(user), row)
-                key = "INSERT INTO order_statuses_key VALUES (:hash, :id)"
-                row["hash"] = key_hash(KEY + email)
-                connection.execute(text(key), row)
-    return empty_database
+def next_version(tmp_path: Path) -> Path:
+    """A checkout of the next version."""
+    copy_checkout(tmp_path)
+    migration = NEXT_MIGRATION.format(head=migrations.versions()[0])
+    (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
+    return tmp_path
+
+
+def run_python(
+    folder: Path, database: str, *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python in the checkout in *folder*."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | {"DATABASE_URL": database},
+        capture_output=True,
+        text=True,
+        timeout=2 * SECONDS,
+    )
+
+
+def version_of(app: Flask) -> str | None:
+    with app.app_context(), db.engine.connect() as connection:
+        return migrations.version_of(connection)
 
 
 def seen_by(client: FlaskClient) -> list[str]:
@@ -53,69 +78,72 @@ def seen_by(client: FlaskClient) -> list[str]:
     return [row["company"] for row in stores] + [row["status"] for row in statuses]
 
 
-def test_keys_work_before_the_upgrade_and_after_it(
-    old_database: str, caplog: pytest.LogCaptureFixture
+def test_next_version_is_ready_after_init_and_keys_still_work(
+    database: str, next_version: Path
 ) -> None:
-    with service(old_database) as app:
+    with service(database) as app:
         clients = [client_of(app, email) for email in (ADMINISTRATOR, BOUND)]
-        before = [seen_by(client) for client in clients]
-        not_ready = app.test_client().get("/readyz")
-        runner = app.test_cli_runner()
-        upgraded = runner.invoke(args=["order-statuses", "init"])
-        listed = runner.invoke(args=["order-statuses", "users"]).stdout
+        head, before = version_of(app), [seen_by(client) for client in clients]
+        not_ready = run_python(next_version, database, "-c", PROBE)
+        upgraded = run_python(next_version, database, *INIT)
+        ready = run_python(next_version, database, "-c", PROBE)
 
-        assert (not_ready.status_code, upgraded.exit_code) == (503, 0)
-        assert "flask order-statuses init" in caplog.text
-        assert app.test_client().get("/readyz").status_code == 200
+        assert not_ready.stdout.startswith("503 "), not_ready.stderr
+        assert upgraded.returncode == 0, upgraded.stderr
+        assert ready.stdout.startswith("200 "), ready.stderr
+        assert (
+            f"The tables are at version {head}, not at next: flask order-statuses init "
+            "upgrades them." in not_ready.stderr
+        )
+        assert version_of(app) == "next"
         assert [seen_by(client) for client in clients] == before
-        assert len(before[0]) == 8
-    assert f"active  {key_hash(KEY + ADMINISTRATOR)[:8]} of ?" in listed
-
-
-@pytest.fixture
-def old_server(old_database: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of the version before, which knows no days of keys."""
-    copy_checkout(tmp_path)
-    (tmp_path / "migrations" / "versions" / "0002_day_of_a_key.py").unlink()
-    models = tmp_path / "models.py"
-    old, changes = re.subn("    created_on: .*\n", "", models.read_text())
-    assert changes == 1
-    models.write_text(old)
-    options = ["--bind=127.0.0.1:0", "--workers=2", "wsgi:app"]
-    environment = os.environ | {"DATABASE_URL": old_database}
-    with running(
-        [sys.executable, "-m", "gunicorn", *options], tmp_path, environment
-    ) as s:
-        yield s.url
+        assert len(before[0]) == 9
 
 
 @pytest.mark.slow
 def test_old_version_serves_while_the_tables_are_upgraded(
-    old_server: str, old_database: str
+    database: str, next_version: Path
 ) -> None:
     upgraded = Event()
 
-    def read() -> list[int]:
+    def read(server: str) -> list[int]:
         seen: list[int] = []
-        with httpx.Client(base_url=old_server, auth=CREDENTIALS) as client:
+        credentials = (ADMINISTRATOR, KEY + ADMINISTRATOR)
+        with httpx.Client(base_url=server, auth=credentials) as client:
             while not upgraded.is_set() or len(seen) < 50:
                 seen.append(client.get("/api/2.0/statuses").status_code)
             seen.append(client.get("/readyz").status_code)
             added = client.post("/api/2.0/statuses", json={"description": "Packed"})
             return [*seen, added.status_code]
 
-    environment = os.environ | {"DATABASE_URL": old_database, "FLASK_APP": "wsgi"}
-    init = [sys.executable, "-m", "flask", "order-statuses", "init"]
-    with ThreadPoolExecutor() as threads:
-        readers = [threads.submit(read) for _ in range(4)]
+    with serving(database, 2) as old, ThreadPoolExecutor() as threads:
+        readers = [threads.submit(read, old.url) for _ in range(4)]
         try:
-            subprocess.run(init, cwd=ROOT, env=environment, check=True, timeout=60)
+            init = run_python(next_version, database, *INIT)
         finally:
             upgraded.set()
 
+        assert init.returncode == 0, init.stderr
         for reader in readers:
             *reads, written = reader.result()
             assert (set(reads), written) == ({200}, 201)
-    with service(old_database) as app, app.app_context():
-        assert db.session.scalar(cli.VERSION) == cli.versions()[0]
+    with service(database) as app:
+        assert version_of(app) == "next"
         assert client_of(app, BOUND).get("/api/2.0/stores").status_code == 200
+
+
+@pytest.mark.slow
+def test_ten_inits_at_once_upgrade_an_old_database(
+    database: str, next_version: Path
+) -> None:
+    """Rebuilding a table on SQLite empties no other by cascade."""
+    command = [sys.executable, *INIT]
+    environment = os.environ | {"DATABASE_URL": database}
+
+    inits = [Popen(command, cwd=next_version, env=environment) for _ in range(10)]
+
+    assert [process.wait(2 * SECONDS) for process in inits] == [0] * 10
+    with service(database) as app, app.app_context():
+        assert version_of(app) == "next"
+        assert db.session.execute(text("SELECT new FROM order_statuses_status")).all()
+        assert len(db.session.scalars(select(StatusText)).all()) == 22

@@ -1,0 +1,177 @@
+"""The tables of the standalone service: create, upgrade, check and fill them.
+
+Functions import Alembic themselves: a shop may not have it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from sqlalchemy import Connection, false, func, inspect, select, text
+
+from .. import statuses_file
+from ..database import NOT_SET_UP, db
+from ..models import Base
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+FOLDER = str(Path(__file__).parent)
+ADVISORY_LOCK = 2126031207  # any number, the same for every init
+
+VERSION = text("SELECT version_num FROM order_statuses_alembic")
+# Privileges on PostgreSQL that the service's role needs and does not have.
+MISSING_GRANTS = text("""
+    SELECT privilege || ' on ' || relname
+    FROM pg_class, unnest(
+        CASE relkind WHEN 'S' THEN '{USAGE,UPDATE}'
+        ELSE '{SELECT,INSERT,UPDATE,DELETE}'::text[] END
+    ) AS privilege
+    WHERE relkind IN ('r', 'S') AND pg_table_is_visible(oid)
+    AND relname LIKE 'order\\_statuses\\_%' AND relname <> 'order_statuses_alembic'
+    AND NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(oid, privilege)
+        ELSE has_table_privilege(oid, privilege) END
+    ORDER BY 1
+""")
+
+
+def initialise(file: dict[str, Any] | None = None) -> bool:
+    """Create or upgrade the tables, fill empty ones, and return whether they were.
+
+    It is one transaction; any number of processes may do it at once.
+    """
+    with migrating() as connection:
+        upgrade(connection)
+        return statuses_file.fill(connection, file)
+
+
+def seed_statuses(create_tables: bool = False) -> None:
+    """Load the default statuses into empty tables of the running application.
+
+    *create_tables* creates missing tables first: for tests, and without migrations.
+    """
+    with db.engine.connect() as connection, exclusive(connection):
+        if create_tables:
+            Base.metadata.create_all(connection)
+        check_tables(connection)
+        statuses_file.fill(connection)
+
+
+@contextmanager
+def migrating() -> Iterator[Connection]:
+    """Connect for a migration, which waits for other migrations."""
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            # A migration may drop and rebuild a table, which with foreign keys would
+            # delete rows of other tables by cascade. Detached from the pool: no
+            # request must get a connection without foreign keys.
+            connection.detach()
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        with exclusive(connection):
+            yield connection
+
+
+@contextmanager
+def exclusive(connection: Connection) -> Iterator[None]:
+    """Hold a transaction that no other *exclusive* one runs beside, and commit it.
+
+    It waits for the others without the timeouts of requests, on SQLite 10 minutes.
+    """
+    if connection.dialect.name == "sqlite":
+        usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
+        if connection.connection.in_transaction:  # a shop's listener began one
+            connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
+    else:
+        no_timeouts = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0"
+        connection.exec_driver_sql(no_timeouts)
+        connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+    yield
+    connection.commit()
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables to the newest migration, unless a newer program made them.
+
+    Missing tables are created; tables that no migration made are taken over.
+    """
+    from alembic import command
+
+    found, missing = version_of(connection), missing_tables(connection)
+    if found not in {None, *versions()}:
+        return
+    is_new = len(missing) == len(Base.metadata.tables)
+    migrate = command.upgrade if found or is_new else command.stamp
+    migrate(alembic_config(connection), "head")
+    Base.metadata.create_all(connection)
+    check_tables(connection)
+    if missing and not is_new:
+        click.echo(f"Missing tables were created: {', '.join(missing)}.", err=True)
+
+
+def missing_tables(connection: Connection) -> list[str]:
+    has_table = inspect(connection).has_table  # in any schema of the search path
+    return [name for name in sorted(Base.metadata.tables) if not has_table(name)]
+
+
+def check_tables(connection: Connection) -> None:
+    """Check that the database can hold every text, and has all tables and columns.
+
+    :raise ClickException: its encoding is not UTF8
+    :raise DBAPIError: a table or a column is missing
+    """
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            raise click.ClickException(
+                f"The database's encoding is {encoding}, which cannot hold every text. "
+                "Create the database with ENCODING 'UTF8'."
+            )
+    for table in Base.metadata.sorted_tables:
+        connection.execute(select(table).where(false()))
+
+
+def find_problem(connection: Connection) -> str | None:
+    """Return what this version lacks in the database and what to do, or None."""
+    found, (newest, *older) = version_of(connection), versions()
+    if found is None:
+        return NOT_SET_UP
+    if found in older:
+        return (
+            f"The tables are at version {found}, not at {newest}: "
+            "flask order-statuses init upgrades them."
+        )
+    if found == newest and (missing := missing_tables(connection)):
+        return f"{', '.join(missing)} is missing: flask order-statuses init creates it."
+    if connection.dialect.name == "postgresql":
+        if lacking := connection.scalars(MISSING_GRANTS).all():
+            return f"The owner of the tables must grant {', '.join(lacking)}."
+    return None
+
+
+def version_of(connection: Connection) -> str | None:
+    """Return the version of the tables, or None if there are none."""
+    exists = inspect(connection).has_table("order_statuses_alembic")
+    return connection.scalar(VERSION) if exists else None
+
+
+@cache
+def versions() -> list[str]:
+    """Return the versions of the tables that this program knows, the newest first."""
+    from alembic.script import ScriptDirectory
+
+    return [script.revision for script in ScriptDirectory(FOLDER).walk_revisions()]
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Return a configuration of Alembic that works on *connection*."""
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", FOLDER.replace("%", "%%"))
+    return config
