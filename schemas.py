@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from unicodedata import category
 
 from marshmallow import (
@@ -19,11 +19,14 @@ from werkzeug.datastructures import MultiDict
 
 from . import config
 
+Messages = dict[str, str | list[Any] | dict[Any, Any]]
+
 # For null, which some clients send for whatever is not set.
-KEEP = "Must not be null; leave the field out to keep it."
-KEEP_OR_EMPTY = (
-    'Must be a string; leave the field out to keep it, or send "" to empty it.'
-)
+KEEP: Messages = {"null": "Must not be null; leave the field out to keep it."}
+KEEP_OR_EMPTY: Messages = {
+    "null": 'Must be a string; leave the field out to keep it, or send "" to empty it.'
+}
+NOT_AN_OBJECT: Messages = {"invalid": "Must be an object; in a form, params[color]=..."}
 YES_NO = "[YN]"
 # What a known key of params may be; add-ons use keys of their own.
 KNOWN_PARAMS = {
@@ -116,7 +119,7 @@ def as_text(value: Any) -> Any:
 class YesNo(fields.String):
     """``Y`` or ``N``; booleans stand for them."""
 
-    default_error_messages: ClassVar = {"null": KEEP}
+    default_error_messages = KEEP
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(as_text(value), *args, **kwargs)
@@ -125,13 +128,13 @@ class YesNo(fields.String):
 class Text(fields.String):
     """A text that may be empty."""
 
-    default_error_messages: ClassVar = {"null": KEEP_OR_EMPTY}
+    default_error_messages = KEEP_OR_EMPTY
 
 
 class TrimmedText(fields.String):
     """A text without the white space around it."""
 
-    default_error_messages: ClassVar = {"null": KEEP}
+    default_error_messages = KEEP
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         trimmed = value.strip() if isinstance(value, str) else value
@@ -141,7 +144,7 @@ class TrimmedText(fields.String):
 class Code(fields.String):
     """A language or a type."""
 
-    default_error_messages: ClassVar = {"null": KEEP}
+    default_error_messages = KEEP
 
 
 class Digits(fields.Integer):
@@ -163,10 +166,7 @@ class EmptyArrayIsObject(fields.Field[Any]):
 class Params(EmptyArrayIsObject, fields.Dict):
     """An object whose scalars become strings."""
 
-    default_error_messages: ClassVar = {
-        "invalid": "Must be an object; in a form, params[color]=...",
-        "null": KEEP,
-    }
+    default_error_messages = KEEP | NOT_AN_OBJECT
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         params = super()._deserialize(value, *args, **kwargs)
@@ -302,7 +302,8 @@ class StatusesQuery(PageQuery, StatusQuery):
     def drop_empty(self, query: MultiDict[str, str], **_: Any) -> dict[str, Any]:
         """Take letters and params together as well; a param may be empty."""
         letters = ",".join(query.getlist("status")).split(",")
-        return super().drop_empty(query) | {
+        kept: dict[str, Any] = super().drop_empty(query)
+        return kept | {
             "status": [letter.strip() for letter in letters if letter.strip()],
             "params": {
                 name[len("params[") : -1]: value

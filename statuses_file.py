@@ -67,7 +67,7 @@ class StatusSchema(schemas.NewStatusSchema):
 
     status_id = WholeNumber(strict=True, validate=NEW_ID)
     status = fields.String(required=True, validate=OneOf([*writing.STATUS_LETTERS]))
-    type = fields.String(required=True, validate=schemas.known_type)
+    type = schemas.Code(required=True, validate=schemas.known_type)
     texts = by_language(TEXTS)
     params = schemas.Params(error_messages={"invalid": "Must be an object."})
     store_texts = Object(

@@ -26,7 +26,7 @@ from flask import (
     render_template_string,
 )
 from flask.testing import FlaskClient
-from flask_compress import Compress  # type: ignore[import-untyped]
+from flask_compress import Compress
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import (

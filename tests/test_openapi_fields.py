@@ -109,6 +109,13 @@ TYPES: dict[type[fields.Field[Any]], str] = {
     fields.Dict: "object",
     fields.List: "string",  # in a query, with commas
 }
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+WHITE_SPACE = r"[\s\x1c-\x1f\x85]*"
+SEEN = (
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
+NAME: str = rf"^{WHITE_SPACE}(?=[\s\S]*{SEEN})[^\x00-\x1f\x7f-\x9f]*{WHITE_SPACE}$"
 # What a field of ours does before it is checked.
 FIELDS: dict[Any, Callable[[], Json]] = {
     schemas.Digits: lambda: {"maximum": 10**18 - 1},
@@ -125,13 +132,6 @@ CHECKS: dict[Any, Callable[[Any], Json]] = {
     schemas.no_control_characters: lambda _: {},  # in the pattern of the next
     schemas.visible: lambda _: {"pattern": NAME},
 }
-ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-WHITE_SPACE = r"[\s\x1c-\x1f\x85]*"
-SEEN = (
-    r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e"
-    r"\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
-)
-NAME = rf"^{WHITE_SPACE}(?=[\s\S]*{SEEN})[^\x00-\x1f\x7f-\x9f]*{WHITE_SPACE}$"
 
 
 def described(field: fields.Field[Any]) -> Json:
