@@ -80,7 +80,7 @@ def exempt_from_csrf(app: Flask, csrf: Any) -> None:
         raise ValueError("Call exempt_from_csrf after the API is mounted.")
     for bp in mounted:
         csrf.exempt(bp)
-    app.extensions["order_statuses_csrf"] = csrf
+    app.extensions["order_statuses"].is_csrf_exempt = True
 
 
 def prepare(state: BlueprintSetupState) -> None:
@@ -90,15 +90,17 @@ def prepare(state: BlueprintSetupState) -> None:
     """
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
-    if "order_statuses_csrf" in state.app.extensions:
+    new = config.Extension(Cache())
+    extension: config.Extension = state.app.extensions.setdefault("order_statuses", new)
+    if extension.is_csrf_exempt:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
     check_database(cast(Flask, state.app))
     state.app.url_map.converters[AnyPath.NAME] = AnyPath
-    if database.READER not in state.app.extensions:  # else create_app has done it
-        config.complete(state.app.config, config.SETTINGS)
-    state.app.extensions.setdefault("order_statuses_cache", Cache())
-    mount = (state.url_prefix, cast(ApiBlueprint, state.blueprint).list_form)
-    state.app.extensions.setdefault("order_statuses_mount", mount)
+    if extension.read_engine is None:  # otherwise create_app has done it
+        config.parse_settings(state.app.config, config.SETTINGS)
+    list_form = cast(ApiBlueprint, state.blueprint).list_form
+    if not extension.prefix:
+        extension.prefix, extension.list_form = str(state.url_prefix), list_form
     state.app.cli.add_command(cli.commands)
 
 

@@ -15,7 +15,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
 from werkzeug.http import generate_etag, parse_etags
 
-from . import database
+from . import config, database
 from .auth import caller
 
 View = Callable[..., Response]
@@ -99,8 +99,8 @@ def cached(view: View) -> View:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         tags = g.order_statuses_tags
         if not tags:  # the shop identified the caller
-            database.read(database.CHANGE_TAG, {}, is_plain=True)
-        cache: Cache = current_app.extensions["order_statuses_cache"]
+            database.read(database.CHANGE_TAG, {}, raw=True)
+        cache: Cache = config.extension().cache
         key = cache_key(current)
         entry = cache.get((*key, *tags))
         if entry is None:

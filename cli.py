@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from flask import current_app, g
+from flask import g
 from flask.cli import AppGroup
 from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,8 +16,8 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import database, migrations, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
-from .config import __version__
-from .database import NOT_SET_UP, READER, db, transaction
+from .config import __version__, extension
+from .database import NOT_SET_UP, db, transaction
 from .models import MAX_ID, Key, Store, StoreText, User
 
 STORE_ID = click.IntRange(1, MAX_ID)
@@ -63,7 +63,7 @@ def commands() -> None:
 @click.argument("file", type=click.File("rb"), required=False)
 def init(file: IO[bytes] | None) -> None:
     """Create or upgrade the tables; fill empty ones from FILE or the defaults."""
-    if READER not in current_app.extensions:
+    if extension().read_engine is None:
         raise click.ClickException("init is for the service alone: use seed.")
     is_new = migrations.initialise(statuses_file.parse(file.read()) if file else None)
     if problem := migrations.find_problem(db.session.connection()):
@@ -238,10 +238,10 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
 @commands.command("openapi")
 def document() -> None:
     """Print the OpenAPI document of the API, of the one mounted first if of several."""
-    prefix, list_form = current_app.extensions["order_statuses_mount"]
-    server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", prefix.rstrip("/"))
+    mount = extension()
+    server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", mount.prefix.rstrip("/"))
     try:
-        described = openapi.describe(list_form, server)
+        described = openapi.describe(mount.list_form, server)
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(described, ensure_ascii=False, indent=2))

@@ -6,11 +6,13 @@ sets it in ``app.config``.
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple, cast
 
+import click
 from flask import current_app
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 __version__ = "0.1.0"
@@ -23,8 +25,13 @@ SWITCH = dict.fromkeys(("1", "true", "yes"), True)
 SWITCH |= dict.fromkeys(("0", "false", "no"), False)
 
 
-class SettingError(ValueError):
-    """A setting that stops the start."""
+class SettingError(click.ClickException, ValueError):
+    """A setting that stops the start: a command prints one line and exits with 3."""
+
+    exit_code = 3  # after another status, gunicorn would start workers for ever
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, file, err=True)
 
 
 class Setting(NamedTuple):
@@ -121,46 +128,21 @@ SERVICE_SETTINGS = {
     "ORDER_STATUSES_STATEMENT_TIMEOUT": seconds("20", least=1),
 }
 
-SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+@dataclass
+class Extension:
+    """What the API keeps for one application: ``app.extensions["order_statuses"]``."""
+
+    cache: Any  # of responses, a caching.Cache
+    read_engine: Engine | None = None  # of the standalone service
+    prefix: str = ""  # where the API was mounted first
+    list_form: str = "array"  # there
+    is_csrf_exempt: bool = False
 
 
-def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how SQLAlchemy connects to the database of *settings*.
-
-    Nothing waits for ever, writers wait for each other, and a write that got a 2xx
-    survives a crash.
-    """
-    options: dict[str, Any] = {
-        "pool_timeout": settings["ORDER_STATUSES_POOL_TIMEOUT"],
-        # Texts and e-mail addresses are none of the log's business.
-        "hide_parameters": True,
-    }
-    if settings["DATABASE_URL"].drivername == "sqlite":
-        options["paramstyle"] = "named"  # as the driver of PostgreSQL
-        options["connect_args"] = {
-            "timeout": settings["ORDER_STATUSES_LOCK_TIMEOUT"],
-            "isolation_level": "IMMEDIATE",
-        }
-    else:
-        options["connect_args"] = {
-            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
-            "keepalives_idle": 30,  # routers forget connections that are silent
-            "client_encoding": "utf8",  # whatever the role or the database sets
-        }
-    return options
-
-
-def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of PostgreSQL that a transaction of the service has."""
-    return {
-        "synchronous_commit": "on",
-        "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
-        "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
-        # Longer than gunicorn lets a request take.
-        "idle_in_transaction_session_timeout": "60s",
-        # Writers that have waited for the lock see what the others have written.
-        "default_transaction_isolation": "read committed",
-    }
+def extension() -> Extension:
+    """Return what the API keeps for the running application."""
+    return cast(Extension, current_app.extensions["order_statuses"])
 
 
 def languages() -> tuple[str, ...]:
@@ -174,7 +156,7 @@ def types() -> tuple[str, ...]:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings in *environ*, unparsed; *complete* refuses unknown ones."""
+    """Return the settings in *environ*, unparsed; *parse_settings* refuses unknown ones."""
     return {
         name: value
         for name, value in environ.items()
@@ -187,7 +169,7 @@ def is_ours(name: str) -> bool:
     return name.startswith("ORDER_STATUSES_") and not OF_KUBERNETES.fullmatch(name)
 
 
-def complete(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
+def parse_settings(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
     """Give *app_config* the *settings* it lacks, and parse each value in place.
 
     :raise ValueError: naming the setting, for an unknown one or an invalid value

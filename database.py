@@ -1,7 +1,10 @@
-"""The database of the running application: reads, the one lock, kinds of errors."""
+"""How the service connects; reads, the one lock, and kinds of database errors."""
 
+import json
 import logging
+import os
 import re
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +13,18 @@ from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
-from flask import current_app, g
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from flask import Flask, current_app, g
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
+from .config import SettingError, extension
 from .models import RENEW, RENEWED_IN, Base, ChangeTag
 
 if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
@@ -24,7 +33,16 @@ if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
 # A shop has its own SQLAlchemy, and an application takes only one.
 db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 
-READER = "order_statuses_reader"  # the standalone service's own engine for reads
+POOLER = "order_statuses_pooler"
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+# Only on a direct connection, and never over options given in the URL. Behind a pooler
+# the driver does not know the process that the statement reaches.
+SET_PARAMETERS = """
+    SELECT set_config(name, ours.value, false)
+    FROM pg_settings JOIN json_each_text(%s::json) AS ours (name, value) USING (name)
+    WHERE pg_backend_pid() = %s AND source <> 'client'
+"""
+NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
 NOT_SET_UP = (
     "The database is not set up: flask order-statuses init does it. In a shop of your "
     "own, your migrations and then flask order-statuses seed do it; without "
@@ -46,27 +64,148 @@ AFTER_COMMIT = "order_statuses_after_commit"
 logger = logging.getLogger(__name__)
 
 
+def connect(app: Flask) -> sa.Engine:
+    """Give the standalone service its database, and return the engine for reads.
+
+    Nothing is opened before the first request.
+
+    :raise SettingError: an SQLite file would be in a folder that cannot be written
+    """
+    from flask_sqlalchemy import SQLAlchemy
+
+    app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(app.config)
+    try:
+        SQLAlchemy(app)
+    except OSError as error:  # the instance folder cannot be made
+        raise SettingError(f"{NOT_WRITABLE}: {error}.") from error
+    with app.app_context():
+        engine: sa.Engine = db.engine
+        if engine.name == "sqlite":
+            check_writable(str(engine.url.database))
+            sa.event.listen(engine, "connect", set_pragmas)
+            return engine  # its driver begins no transaction before a write
+        set_parameters(engine, postgresql_parameters(app.config))
+        # One statement needs no BEGIN and no ROLLBACK, which are round trips. The pool
+        # is that of db.engine. Made once: each call would return another engine.
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how SQLAlchemy connects to the database of *settings*.
+
+    No wait is endless, and writers wait for each other.
+    """
+    options: dict[str, Any] = {
+        "pool_timeout": settings["ORDER_STATUSES_POOL_TIMEOUT"],
+        "hide_parameters": True,  # keep texts and e-mail addresses out of the log
+    }
+    if settings["DATABASE_URL"].drivername == "sqlite":
+        options["paramstyle"] = "named"  # as the driver of PostgreSQL
+        options["connect_args"] = {
+            "timeout": settings["ORDER_STATUSES_LOCK_TIMEOUT"],
+            "isolation_level": "IMMEDIATE",
+        }
+    else:
+        # Writers that have waited for the lock must see what the others have written.
+        options["isolation_level"] = "READ COMMITTED"
+        options["connect_args"] = {
+            "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
+            "keepalives_idle": 30,  # routers forget connections that are silent
+            "client_encoding": "utf8",  # whatever the role or the database sets
+        }
+    return options
+
+
+def check_writable(file: str) -> None:
+    """Refuse an SQLite *file* in a folder where SQLite cannot write.
+
+    :raise SettingError: the folder cannot be written
+    """
+    if file.startswith("file:"):  # a URL with options of SQLite's own
+        return
+    folder = os.path.dirname(file)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
+
+
+def set_pragmas(connection: Any, _: Any) -> None:
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return PostgreSQL's parameters for the transactions of the service."""
+    return {
+        "synchronous_commit": "on",
+        "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
+        "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
+        # Longer than gunicorn lets a request take.
+        "idle_in_transaction_session_timeout": "60s",
+        # A read outside transactions has no conflicts then.
+        "default_transaction_isolation": "read committed",
+    }
+
+
+def set_parameters(engine: sa.Engine, parameters: Mapping[str, str]) -> None:
+    """Set *parameters* on connect; behind a pooler, in each transaction.
+
+    A pooler such as PgBouncer gives a connection to another client after each
+    transaction: nothing may stay on it, prepared statements neither.
+    """
+    local = [f"SET LOCAL {name} = '{value}'" for name, value in parameters.items()]
+    locally = "; ".join(local)
+
+    def set_in_connection(connection: Any, record: Any) -> None:
+        arguments = [json.dumps(parameters), connection.info.backend_pid]
+        is_pooled = connection.execute(SET_PARAMETERS, arguments).rowcount == 0
+        connection.commit()
+        record.info[POOLER] = is_pooled
+        if is_pooled:
+            connection.prepare_threshold = None
+
+    def set_in_transaction(_session: Any, _: Any, connection: sa.Connection) -> None:
+        if connection.info[POOLER]:
+            connection.exec_driver_sql(locally)
+
+    sa.event.listen(engine, "connect", set_in_connection)
+    sa.event.listen(engine, "checkout", refuse_closed)
+    sa.event.listen(db.session, "after_begin", set_in_transaction)
+
+
+def refuse_closed(connection: Any, *_: Any) -> None:
+    """Have the pool replace a *connection* that the server has closed.
+
+    An idle connection has nothing to read except its end. pool_pre_ping would cost
+    every request a round trip.
+    """
+    idle = select.poll()
+    idle.register(connection, select.POLLIN)
+    if idle.poll(0):
+        raise DisconnectionError
+
+
 def read(
-    query: Query, parameters: Mapping[str, Any], is_plain: bool = False
+    query: Query, parameters: Mapping[str, Any], raw: bool = False
 ) -> Sequence[Any]:
     """Run a query whose first column is the change tag, and note the tag.
 
-    Rows of an *is_plain* query may come as the driver has them.
+    Values of a *raw* query may be as the driver has them, which is faster.
 
     :raise 503: the database was never set up
     """
-    reader = current_app.extensions.get(READER)
+    engine = extension().read_engine
     rows: Sequence[Any]
-    # A shop's session sees what the shop has changed in it, and its tests may have
-    # bound it to anything.
-    if reader is None or db.session.registry.has():
+    # A shop's session sees what the shop has changed in it, and the shop's tests may
+    # have bound it to anything.
+    if engine is None or db.session.registry.has():
         # What is read now may be cached: the next change renews the tag again.
         db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
-    elif is_plain:
-        rows = fetch(reader, sql_of(query, reader.dialect), parameters)
+    elif raw:
+        rows = fetch(engine, sql_of(query, engine.dialect), parameters)
     else:
-        with reader.connect() as connection:
+        with engine.connect() as connection:
             rows = connection.execute(query, parameters).all()
     if not rows:  # the row with the tag is always there, whatever is joined to it
         raise not_initialised()
@@ -74,13 +213,13 @@ def read(
     return rows
 
 
-def fetch(reader: sa.Engine, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
-    """Fetch by the driver's own cursor, which costs a third of SQLAlchemy's.
+def fetch(engine: sa.Engine, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    """Fetch with the driver's own cursor, which costs a third of SQLAlchemy's.
 
     :raise DBAPIError: as SQLAlchemy would
     """
-    driver = reader.dialect.loaded_dbapi
-    with reader.connect() as connection:
+    driver = engine.dialect.loaded_dbapi
+    with engine.connect() as connection:
         try:
             cursor = connection.connection.cursor()
             cursor.execute(sql, parameters)
@@ -99,8 +238,7 @@ def sql_of(query: Query, dialect: sa.Dialect) -> str:
 
 def engine() -> sa.Engine:
     """Return the engine that the running application reads from."""
-    reader: sa.Engine | None = current_app.extensions.get(READER)
-    return reader or db.session.get_bind(mapper=ChangeTag).engine
+    return extension().read_engine or db.session.get_bind(mapper=ChangeTag).engine
 
 
 @contextmanager

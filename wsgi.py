@@ -10,8 +10,7 @@ from order_statuses.config import SettingError
 try:
     app = create_app()
 except SettingError as error:
-    if is_running_from_reloader():  # which starts again after 3
+    if is_running_from_reloader():  # it would start the process again after status 3
         raise
-    print(error, file=sys.stderr)
-    # After another status, gunicorn would start workers for ever.
-    sys.exit(3)
+    error.show()
+    sys.exit(error.exit_code)

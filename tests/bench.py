@@ -29,8 +29,7 @@ from sqlalchemy import insert, select
 from werkzeug.test import EnvironBuilder
 
 from order_statuses.caching import Cache
-from order_statuses.config import SQLITE_PRAGMAS
-from order_statuses.database import db
+from order_statuses.database import SQLITE_PRAGMAS, db
 from order_statuses.models import Status, StatusText, Store, StoreText
 from order_statuses.writing import STATUS_LETTERS
 
@@ -111,7 +110,7 @@ def emptied(app: Flask) -> Call:
     listed = call(app)
 
     def make() -> None:
-        app.extensions["order_statuses_cache"] = Cache()
+        app.extensions["order_statuses"].cache = Cache()
         listed()
 
     return make

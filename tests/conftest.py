@@ -30,7 +30,7 @@ from sqlalchemy import (
 from order_statuses import migrations
 from order_statuses.app import create_app
 from order_statuses.auth import key_hash
-from order_statuses.database import READER, db
+from order_statuses.database import db
 from order_statuses.models import RENEW, Base, Key, Status, Store, User
 
 from .contract import CheckedClient
@@ -155,8 +155,7 @@ def service(url: str, **settings: Any) -> Iterator[Flask]:
     app = create_app({"DATABASE_URL": url, "TESTING": True, **settings})
     app.test_client_class = CheckedClient
     yield app
-    for engine in engines_of(app):
-        engine.dispose()  # the last connection to SQLite empties the WAL
+    engine_of(app).dispose()  # the last connection to SQLite empties the WAL
 
 
 @pytest.fixture
@@ -307,16 +306,14 @@ def statements_of(app: Flask) -> Iterator[list[str]]:
 
 @contextmanager
 def watching(app: Flask, name: str, listener: Any) -> Iterator[None]:
-    engines = engines_of(app)
-    for engine in engines:
-        event.listen(engine, name, listener)
+    engine = engine_of(app)
+    event.listen(engine, name, listener)
     try:
         yield
     finally:
-        for engine in engines:
-            event.remove(engine, name, listener)
+        event.remove(engine, name, listener)
 
 
-def engines_of(app: Flask) -> list[Engine]:
+def engine_of(app: Flask) -> Engine:
     with app.app_context():
-        return [db.engine, app.extensions[READER]]
+        return db.engine

@@ -330,7 +330,7 @@ def test_cache_is_bounded_in_bytes_and_number() -> None:
 
 
 def test_long_queries_are_not_kept(app: Flask, client: FlaskClient) -> None:
-    cache = app.extensions["order_statuses_cache"]
+    cache = app.extensions["order_statuses"].cache
     client.get(f"{COMPLETE}?x={'y' * 4000}")
 
     assert max(len(repr(key)) for key in cache.entries) < 300

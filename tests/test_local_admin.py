@@ -14,8 +14,8 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
-import order_statuses.app
-from order_statuses.app import owner
+from order_statuses import local_admin
+from order_statuses.local_admin import find_owner
 
 from .conftest import BOUND, KEY, basic, fill, service
 from .servers import Server, flask_run, nginx_of, serving, wait_until
@@ -261,7 +261,7 @@ def test_other_connections_are_not(
 def test_nobody_is_the_local_admin_if_linux_does_not_tell(
     local_client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(order_statuses.app, "CONNECTIONS", (tmp_path / "missing",))
+    monkeypatch.setattr(local_admin, "CONNECTIONS", (tmp_path / "missing",))
 
     assert local_client.get(STATUS).status_code == 401
 
@@ -305,4 +305,4 @@ ROWS = """\
 def test_owner_of_a_connection(host: str, port: int, user: int | None) -> None:
     own = "::1" if host == "::1" else "127.0.0.1"
 
-    assert owner(ROWS.splitlines(), (host, port), (own, 5000)) == user
+    assert find_owner(ROWS.splitlines(), (host, port), (own, 5000)) == user

@@ -16,7 +16,7 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from order_statuses import migrations
-from order_statuses.database import db, transaction
+from order_statuses.database import CHANGE_TAG, db, read, transaction
 from order_statuses.models import (
     Base,
     ChangeTag,
@@ -329,6 +329,7 @@ def test_writers_see_what_others_have_written(databases: Any, database: str) -> 
     if databases.kind == "PostgreSQL":  # SQLite has one writer at a time
         database += "&options=-c%20default_transaction_isolation%3Dserializable"
     with service(database) as app, app.app_context():
+        read(CHANGE_TAG, {})  # by the same connection, outside transactions
         level = db.session.connection().get_isolation_level()
 
     assert (
