@@ -156,7 +156,7 @@ def types() -> tuple[str, ...]:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings in *environ*, unparsed; *parse_settings* refuses unknown ones."""
+    """Return the settings in *environ*, unparsed."""
     return {
         name: value
         for name, value in environ.items()
