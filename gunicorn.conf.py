@@ -6,31 +6,40 @@ GUNICORN_CMD_ARGS changes anything.
 
 import logging
 import os
+import sys
 import time
-from contextlib import suppress
+from multiprocessing import get_context
 
-from gunicorn.http import parser
-from gunicorn.http.errors import NoMoreData
-from gunicorn.http.unreader import SocketUnreader
+from gunicorn.errors import HaltServer
 
-bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 
-# One a core served most, of one, two or four workers with one or four threads each.
-workers = int(os.environ.get("WEB_CONCURRENCY", max(2, os.cpu_count() or 1)))
-threads = int(os.environ.get("WEB_THREADS", "1"))
+def read_number(name, default, least, most):
+    """Return the environment variable *name*; end gunicorn if it is out of range."""
+    value = os.environ.get(name, str(default)).strip()
+    if value.isdecimal() and least <= int(value) <= most:
+        return int(value)
+    print(f"{name} must be a whole number from {least} to {most}.", file=sys.stderr)
+    sys.exit(3)
 
-timeout = 30  # of a worker that does nothing; it is replaced
-graceful_timeout = 30  # of a worker that is told to stop; it finishes what it has
 
-# One line a request. The user and the key are those that were authenticated, never what
-# a client claims; the request line is as it was sent, undecoded.
+bind = f"127.0.0.1:{read_number('PORT', 8000, 0, 65535)}"
+
+# One worker per core had the best throughput.
+workers = read_number("WEB_CONCURRENCY", max(2, os.cpu_count() or 1), 1, 1000)
+threads = read_number("WEB_THREADS", 1, 1, 1000)
+
+timeout = 30  # a sync worker that is busy for longer is replaced
+graceful_timeout = 30  # for a stopped worker to finish its requests
+
+# One line per request. User and key are the authenticated ones, never what a client
+# claims; the request line is logged as it was sent, undecoded.
 accesslog = "-"
 access_log_format = (
     "%(h)s %(t)s %({order_statuses.caller}e)s %({order_statuses.key}e)s "
     '"%(r)s" %(s)s %(M)s ms %({x-request-id}o)s'
 )
 
-# What the service itself logs looks like what gunicorn does, with the request's id.
+# The service's own log lines look like gunicorn's, with the request's id.
 logging.basicConfig(
     format="[%(asctime)s] [%(process)d] [%(levelname)s] [%(request_id)s] %(message)s",
     datefmt="%Y-%m-%d %H:%M:%S %z",
@@ -38,9 +47,9 @@ logging.basicConfig(
 logging.getLogger("order_statuses").setLevel(logging.INFO)  # a line for each write
 
 
-def complete(record):
-    """Add the id of the request to a *record*, and keep its message on one line."""
-    from flask import request  # here, since the master does not need it
+def prepare_record(record):
+    """Add the request's id to a log *record*, and keep its message on one line."""
+    from flask import request  # in children alone
 
     environ = request.environ if request else {}
     record.request_id = environ.get("order_statuses.request_id", "-")
@@ -49,65 +58,65 @@ def complete(record):
 
 
 for handler in logging.root.handlers:
-    handler.addFilter(complete)
+    handler.addFilter(prepare_record)
 
-# Nothing here depends on what a proxy says of the client: no header is believed.
+# The service trusts no header about the client, so gunicorn need not either.
 forwarded_allow_ips = ""
 
 # Otherwise gunicorn opens a control socket in the home directory.
 control_socket_disable = True
 
-# How long a worker waits for a client, all pauses together: while a request arrives,
-# with a second more for each 128 KiB, and then for the rest of a refused body. Even for
-# a body of 1 MiB that is less than *timeout*: no client can have a worker replaced.
-ARRIVAL_SECONDS = 10
-BYTES_A_SECOND = 128 * 1024
+
+def load(app):
+    from click import ClickException  # in children alone
+
+    try:
+        app.load()
+    except ClickException as error:  # such as a wrong setting
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def load_in_child(server):
+    """Load the application in a child process; return the child's exit status.
+
+    After an error every worker would print it, and gunicorn could end with a traceback.
+    The master itself loads nothing, so that SIGHUP loads changed code.
+    """
+    child = get_context("fork").Process(target=load, args=(server.app,))
+    child.start()
+    child.join()
+    return child.exitcode
+
+
+def on_starting(server):
+    if status := load_in_child(server):
+        if server.pidfile:
+            server.pidfile.unlink()
+        sys.exit(status)
+
+
+def on_reload(server):
+    if status := load_in_child(server):
+        raise HaltServer("The application does not start.", status)
+
+
 DRAIN_SECONDS = 5
 
 
-class TimedUnreader(SocketUnreader):
-    """Read from a client, and wait for it no more than *seconds*."""
-
-    seconds = ARRIVAL_SECONDS
-
-    def chunk(self, *args):
-        if self.seconds <= 0:
-            raise NoMoreData
-        started = time.monotonic()
-        self.sock.settimeout(self.seconds)
-        try:
-            received = super().chunk(*args)
-        except TimeoutError as error:
-            raise NoMoreData from error
-        finally:
-            self.sock.settimeout(None)
-            self.seconds -= time.monotonic() - started
-        self.seconds += len(received) / BYTES_A_SECOND
-        return received
-
-
-# gunicorn has no setting for this, and no hook before it reads the headers.
-parser.SocketUnreader = TimedUnreader
-
-
 def post_request(worker, req, environ, resp):
-    """Take the rest of a refused body: most clients only then read the answer."""
+    """Read the rest of a refused body: most clients send all before they read."""
+    if not (resp and resp.headers_sent):  # there is no response to be read
+        return
+    connection, body = environ["gunicorn.socket"], environ["wsgi.input"]
     end = time.monotonic() + DRAIN_SECONDS
-    with suppress(Exception):  # the sender is gone or late, or its chunks are broken
-        while not req.body.failed and (left := end - time.monotonic()) > 0:
-            req.unreader.seconds = left
-            if not req.body.read(64 * 1024):
-                break
-    req.unreader.seconds = ARRIVAL_SECONDS  # for the connection's next request
-
-
-def worker_exit(server, worker):
-    """Have one worker alone say that the application does not start.
-
-    A second one would end gunicorn with a traceback and status 1 instead of 3.
-    """
-    if not worker.booted and (worker.age - 1) % server.cfg.workers:
-        # Until the master says stop, or is gone.
-        while worker.alive and worker.ppid == os.getppid():
-            time.sleep(0.1)
-        os._exit(0)
+    try:
+        connection.settimeout(DRAIN_SECONDS)
+        while body.read(64 * 1024):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("too long")
+            connection.settimeout(left)
+        connection.settimeout(None)
+    except Exception as error:
+        worker.log.info("The rest of a refused body was not read: %r", error)

@@ -56,6 +56,27 @@ def serving(
         yield server
 
 
+# What systemd does with a socket unit: the process that becomes the server has it as 3.
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+@contextmanager
+def activated(
+    listener: socket.socket, database_url: str, **settings: str
+) -> Iterator[Server]:
+    """Serve *database_url* on *listener*, which stays open afterwards."""
+    fd = listener.fileno()
+    command = [sys.executable, "-c", ACTIVATE, str(fd), "-m", "gunicorn", "wsgi:app"]
+    environment = os.environ | settings | {"DATABASE_URL": database_url}
+    with running(command, ROOT, environment, pass_fds=(fd,)) as server:
+        yield server
+
+
 @contextmanager
 def flask_run(database_url: str, host: str, **settings: str) -> Iterator[Server]:
     """Serve *database_url* to developers, with the settings of .flaskenv."""
@@ -67,13 +88,21 @@ def flask_run(database_url: str, host: str, **settings: str) -> Iterator[Server]
 
 @contextmanager
 def running(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Server]:
     """Run *command*, a server of whatever application, in *folder*."""
     with (
         NamedTemporaryFile(suffix=".log") as log,
         subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            pass_fds=pass_fds,
         ) as process,
     ):
         try:

@@ -204,7 +204,7 @@ def test_rows_changed_by_hand_show_when_the_time_is_over(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache(seconds=0.2)
-    monkeypatch.setitem(app.extensions, "order_statuses_cache", cache)
+    monkeypatch.setattr(app.extensions["order_statuses"], "cache", cache)
     description(client)
     with app.app_context():
         db.session.execute(text("UPDATE order_statuses_text SET description = 'x'"))

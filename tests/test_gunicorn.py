@@ -1,17 +1,26 @@
-"""What only a real gunicorn shows: broken requests on the wire, and its log."""
+"""What only a real gunicorn shows: how it starts, what it refuses, what it logs."""
 
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, Databases, basic
-from .servers import Server, serving
+from .servers import ROOT, Server, activated, running, serving, wait_until
+from .test_servers import copy_checkout
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,21 +116,6 @@ def test_chunked_body_is_read(server: Server) -> None:
     assert description(server) == "Test"
 
 
-def test_client_that_stops_half_way_is_not_waited_for(server: Server) -> None:
-    """A worker is not lost to it either, and goes on."""
-    before, workers = description(server), server.workers()
-    started = time.monotonic()
-
-    stopped = send(server, b"Content-Length: 99\r\n\r\ndescription=Te")
-    never_begun = send(server, head="GET / HTTP/1.1")
-
-    assert stopped[0] == 400
-    assert never_begun == (0, b"")
-    assert time.monotonic() - started < 60  # ten seconds each
-    assert server.workers() == workers
-    assert description(server) == before
-
-
 def test_log_has_one_line_a_request_whatever_clients_send(server: Server) -> None:
     line = "\n127.0.0.1 [forged]"
     name = b64encode(f"admin{line}:key".encode()).decode()
@@ -162,3 +156,130 @@ def test_no_header_changes_the_address(server: Server, headers: dict[str, str]) 
 
     assert response.status_code == 200
     assert response.json()["status_id"] == "2"
+
+
+def start(folder: Path, *options: str, **settings: str) -> tuple[int, list[str]]:
+    """Start gunicorn, which refuses; return its status, and what is not its own log."""
+    command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
+    ended = subprocess.run(
+        command, cwd=folder, env=os.environ | settings, capture_output=True, text=True
+    )
+    return ended.returncode, own_lines(ended.stderr)
+
+
+def own_lines(log: str) -> list[str]:
+    return [line for line in log.splitlines() if not line.startswith("[")]
+
+
+TYPES = "ORDER_STATUSES_TYPES must be distinct capital letters such as O,G."
+
+
+def test_each_start_with_a_wrong_setting_prints_one_line(
+    database: str, tmp_path: Path
+) -> None:
+    """And ends with status 3, without a pid file."""
+
+    def fail(number: int) -> tuple[int, list[str]]:
+        options = ("--bind=127.0.0.1:0", f"--pid={tmp_path}/{number}")
+        settings = {"DATABASE_URL": database, "ORDER_STATUSES_TYPES": "x"}
+        return start(ROOT, *options, WEB_CONCURRENCY="2", **settings)
+
+    with ThreadPoolExecutor(2) as threads:
+        ends = list(threads.map(fail, range(6)))
+
+    assert ends == [(3, [TYPES])] * 6
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "range_"),
+    [
+        ("WEB_CONCURRENCY", "0", "1 to 1000"),
+        ("WEB_THREADS", "0", "1 to 1000"),
+        ("WEB_THREADS", "two", "1 to 1000"),
+        ("WEB_THREADS", "", "1 to 1000"),
+        ("PORT", "x", "0 to 65535"),
+        ("PORT", "70000", "0 to 65535"),
+    ],
+)
+def test_wrong_setting_of_gunicorn_is_named(
+    database: str, name: str, value: str, range_: str
+) -> None:
+    ended = start(ROOT, DATABASE_URL=database, **{name: value})
+
+    assert ended == (3, [f"{name} must be a whole number from {range_}."])
+
+
+def reloadable(folder: Path, database: str) -> tuple[list[str], dict[str, str]]:
+    """Make a checkout in *folder*; return what starts its gunicorn."""
+    copy_checkout(folder)
+    options = ["--bind=127.0.0.1:0", f"--pid={folder}/pid", "wsgi:app"]
+    command = [sys.executable, "-m", "gunicorn", *options]
+    settings = {"DATABASE_URL": database, "WEB_CONCURRENCY": "2"}
+    return command, os.environ | settings
+
+
+def test_reload_serves_changed_code(database: str, tmp_path: Path) -> None:
+    command, environment = reloadable(tmp_path, database)
+    config = tmp_path / "config.py"
+
+    with running(command, tmp_path, environment) as server:
+        changed = re.sub(
+            "(?m)^__version__ = .*", '__version__ = "after"', config.read_text()
+        )
+        config.write_text(changed)
+        server.process.send_signal(signal.SIGHUP)
+
+        wait_until(lambda: '"after"' in httpx.get(f"{server.url}/readyz").text)
+
+
+def test_reload_onto_a_wrong_setting_ends_as_a_start_does(
+    database: str, tmp_path: Path
+) -> None:
+    command, environment = reloadable(tmp_path, database)
+
+    with running(command, tmp_path, environment) as server:
+        with (tmp_path / "gunicorn.conf.py").open("a") as settings:
+            settings.write('raw_env = ["ORDER_STATUSES_TYPES=x"]')
+        server.process.send_signal(signal.SIGHUP)
+        status = server.process.wait(60)
+        log = server.log.read_text()
+
+    assert status == 3
+    assert log.count(TYPES) == 1
+    assert "Traceback" not in log
+    assert not (tmp_path / "pid").exists()
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_restart_loses_no_request(database: str, threads: str) -> None:
+    """With a socket that stays open, as systemd's does."""
+    stopped = Event()
+
+    def ask(url: str) -> list[int]:
+        headers = {"Authorization": CREDENTIALS}
+        seen: list[int] = []
+        while not stopped.is_set():
+            seen.append(httpx.get(url, headers=headers, timeout=60).status_code)
+            body = {"description": "Sent"}
+            put = httpx.put(url, json=body, headers=headers, timeout=60)
+            seen.append(put.status_code)
+        return seen
+
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
+        ThreadPoolExecutor() as clients,
+    ):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}{STATUS}"
+        for start in range(3):
+            with activated(listener, database, WEB_THREADS=threads) as server:
+                assert server.url in url
+                if not start:
+                    asking = [clients.submit(ask, url) for _ in range(4)]
+                time.sleep(2)
+                if start == 2:
+                    stopped.set()
+                    seen = [status for client in asking for status in client.result()]
+
+    assert set(seen) == {200}
+    assert len(seen) > 50

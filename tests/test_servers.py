@@ -15,7 +15,16 @@ import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, basic
-from .servers import ROOT, free_port, gunicorn, responds, running, stop, wait_until
+from .servers import (
+    ROOT,
+    free_port,
+    gunicorn,
+    responds,
+    running,
+    serving,
+    stop,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -126,3 +135,56 @@ def test_flask_run_serves_a_fresh_checkout(tmp_path: Path) -> None:
     assert (listed.status_code, len(listed.json())) == (200, 7)
     assert proxied.status_code == 401
     assert (tmp_path / "instance" / "order_statuses.db").exists()
+
+
+@pytest.mark.parametrize("application", ["wsgi:app", "app:create_app()"])
+def test_gunicorn_serves_the_application_by_either_name(
+    database: str, application: str
+) -> None:
+    with serving(database, application=application) as server:
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("name", [[], ["--app", "app"]])
+def test_flask_runs_the_application_by_either_name(
+    database: str, name: list[str]
+) -> None:
+    command = [sys.executable, "-m", "flask", *name, "run", "--port=0"]
+    environment = os.environ | {"DATABASE_URL": database}
+    with running(command, ROOT, environment) as server:
+        assert httpx.get(f"{server.url}/api/2.0/statuses/1").status_code == 200
+
+
+def test_app_is_imported_from_its_folder() -> None:
+    command = [sys.executable, "-W", "error", "-c", "import app; app.create_app()"]
+
+    assert subprocess.run(command, cwd=ROOT, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["flask", "run", "--port=0"],
+        ["flask", "--app", "app", "run", "--port=0"],
+        ["flask", "order-statuses", "users"],
+        ["flask", "--app", "app", "order-statuses", "users"],
+        ["gunicorn", "--bind=127.0.0.1:0", "wsgi:app"],
+        ["gunicorn", "--bind=127.0.0.1:0", "app:create_app()"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_setting_is_one_line_and_status_3(command: list[str]) -> None:
+    """Through whichever name."""
+    environment = os.environ | {"ORDER_STATUSES_TYPES": "x"}
+    ended = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    own = [line for line in ended.stderr.splitlines() if not line.startswith("[")]
+    assert own == ["ORDER_STATUSES_TYPES must be distinct capital letters such as O,G."]
+    assert ended.returncode == 3

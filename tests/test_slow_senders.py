@@ -1,215 +1,156 @@
-"""Clients that send a byte now and then: no worker waits for them for long."""
+"""Clients that send slowly: nginx waits for them, so that no worker has to."""
 
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
-from runpy import run_path
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, basic, fill
-from .servers import ROOT, Server, serving
+from .servers import ROOT, Server, free_port, is_open, nginx_of, serving, wait_until
 
 pytestmark = pytest.mark.slow
 
 STATUS = "/api/2.0/statuses/2"
 CREDENTIALS = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
-HEADERS = {"Authorization": CREDENTIALS}
-PUT = f"PUT {STATUS} HTTP/1.1\r\nHost: x\r\n"
+PUT = f"PUT {STATUS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 ADMIN_PUT = f"{PUT}Authorization: {CREDENTIALS}\r\n"
-# Instead of 10 and 5.
-ARRIVAL_SECONDS, DRAIN_SECONDS = 2, 1
-# gunicorn then gives each client two seconds to close its connection.
+SENDERS = 8  # twice as many as the server serves at a time
+PIECES = 10
+LENGTH = len("description=") + PIECES
 SOON = 12
+UNREAD = "The rest of a refused body was not read"
 
 
-class Slots(NamedTuple):
-    """A server, and how many requests it serves at a time."""
+class Machine(NamedTuple):
+    """gunicorn, and the URL of the nginx in front of it."""
 
     server: Server
-    number: int
+    nginx: str
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["sync", "threads"])
-def slots(
+@pytest.fixture(scope="module", params=["1", "2"], ids=["sync", "threads"])
+def machine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Slots]:
-    """Two workers, of either kind."""
+) -> Iterator[Machine]:
+    """Two workers, of either kind, behind an nginx."""
     folder = tmp_path_factory.mktemp("slow")
-    settings = (ROOT / "gunicorn.conf.py").read_text()
-    for name, number in (("ARRIVAL", ARRIVAL_SECONDS), ("DRAIN", DRAIN_SECONDS)):
-        settings = re.sub(f"(?m)^({name}_SECONDS) = .*", rf"\1 = {number}", settings)
-    (folder / "gunicorn.conf.py").write_text(settings)
-    fill(f"sqlite:///{folder}/statuses.db")
-    with serving(
-        f"sqlite:///{folder}/statuses.db",
-        workers=2,
-        WEB_THREADS=str(request.param),
-        GUNICORN_CMD_ARGS=f"--config={folder}/gunicorn.conf.py",
-    ) as server:
-        yield Slots(server, 2 * request.param)
+    database = f"sqlite:///{folder}/statuses.db"
+    fill(database)
+    port = free_port()
+    with (
+        serving(database, workers=2, WEB_THREADS=request.param) as server,
+        nginx_of(documented_nginx(port, server.url), folder),
+    ):
+        wait_until(lambda: is_open(port))
+        yield Machine(server, f"http://127.0.0.1:{port}")
 
 
-def read(server: Server) -> dict[str, str]:
-    response = httpx.get(server.url + STATUS, headers=HEADERS, timeout=60)
-    status: dict[str, str] = response.json()
-    return status
+def documented_nginx(port: int, gunicorn: str) -> str:
+    """Return the server block of deploy/nginx.conf for *port*, without TLS."""
+    settings = (ROOT / "deploy" / "nginx.conf").read_text()
+    _, _, server = settings.rpartition("\nserver {")
+    server = server.rstrip().removesuffix("}")
+    server = re.sub(r"(?m)^ *(ssl_|access_log).*\n", "", server)
+    server = server.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    return server.replace("http://127.0.0.1:8000", gunicorn)
 
 
-def connect(server: Server) -> socket.socket:
-    address = httpx.URL(server.url)
-    return socket.create_connection((address.host, address.port or 80), timeout=30)
+def read(url: str) -> httpx.Response:
+    headers = {"Authorization": CREDENTIALS}
+    return httpx.get(url + STATUS, headers=headers, timeout=SOON)
 
 
-class Held(NamedTuple):
-    """What a sender got: a status, 0 for none, and for how long it could send."""
-
-    status: int
-    seconds: float
+def connect(url: str) -> socket.socket:
+    address = httpx.URL(url)
+    return socket.create_connection((address.host, address.port or 80), timeout=60)
 
 
-def trickle(server: Server, head: str, piece: bytes = b"a") -> Held:
-    """Send *head*, then a *piece* every 0.1 s for as long as the server takes them."""
+def status_from(connection: socket.socket) -> int:
+    """Return the status of the response, 0 for none, once the server has closed."""
     response = b""
-    started = time.monotonic()
-    with suppress(ConnectionError), connect(server) as connection:
-        connection.sendall(head.encode())
-        connection.settimeout(0.1)
-        while time.monotonic() < started + 3 * SOON:
-            with suppress(TimeoutError):
-                response += connection.recv(65536)
-                time.sleep(0.1)
-            connection.sendall(piece)
-    status = int(response.split()[1]) if response else 0
-    return Held(status, time.monotonic() - started)
+    with suppress(ConnectionError):
+        while received := connection.recv(65536):
+            response += received
+    return int(response.split()[1]) if response else 0
 
 
 @pytest.mark.parametrize(
-    ("head", "status"),
+    ("head", "end", "status"),
     [
-        (f"{ADMIN_PUT}Content-Length: 9999\r\n\r\ndescription=", 400),
-        (f"{ADMIN_PUT}Transfer-Encoding: chunked\r\n\r\nfff\r\ndescription=", 400),
-        (f"{PUT}Content-Length: 9999\r\n\r\n", 401),
-        (f"{PUT}User-Agent: ", 0),
+        (f"{ADMIN_PUT}Content-Length: {LENGTH}\r\n\r\ndescription=", "", 200),
+        (
+            f"{ADMIN_PUT}Transfer-Encoding: chunked\r\n\r\n{LENGTH:x}\r\ndescription=",
+            "\r\n0\r\n\r\n",
+            200,
+        ),
+        (f"{PUT}Content-Length: {LENGTH}\r\n\r\ndescription=", "", 401),
+        (f"{ADMIN_PUT}User-Agent: ", "\r\nContent-Length: 0\r\n\r\n", 400),
     ],
     ids=["body", "chunked body", "refused body", "headers"],
 )
-def test_slow_senders_do_not_hold_the_workers(
-    slots: Slots, head: str, status: int
+def test_slow_senders_hold_no_worker_behind_nginx(
+    machine: Machine, head: str, end: str, status: int
 ) -> None:
-    server, number = slots
-    with ThreadPoolExecutor() as threads:
-        senders = [threads.submit(trickle, server, head) for _ in range(number)]
-        time.sleep(0.5)
-        started = time.monotonic()
-        read(server)
-        waited = time.monotonic() - started
+    server, url = machine
+    workers = server.workers()
+    senders = [connect(url) for _ in range(SENDERS)]
+    for sender in senders:
+        sender.sendall(head.encode())
 
-    assert waited < SOON
-    assert read(server)["description"] == "Complete"
-    held = [sender.result() for sender in senders]
-    assert [sender.status for sender in held] == [status] * number
-    assert max(sender.seconds for sender in held) < SOON
+    for _ in range(PIECES):
+        for sender in senders:
+            sender.sendall(b"a")
+        assert read(url).status_code == 200
+        time.sleep(0.1)
+
+    for sender in senders:
+        sender.sendall(end.encode())
+    assert [status_from(sender) for sender in senders] == [status] * SENDERS
+    assert server.workers() == workers
+    for sender in senders:
+        sender.close()
 
 
-@pytest.mark.parametrize(
-    ("begun", "piece"),
-    [("", b"a" * 100_000), ("a" * 5_000_000, b"a")],
-    ids=["steady", "slow in the end"],
-)
-def test_refused_body_without_end_is_not_taken(
-    slots: Slots, begun: str, piece: bytes
+def test_sync_worker_that_waits_for_a_client_is_replaced(tmp_path: Path) -> None:
+    """Without nginx; by default after 30 seconds."""
+    database = f"sqlite:///{tmp_path}/statuses.db"
+    fill(database)
+    with serving(database, GUNICORN_CMD_ARGS="--timeout=10") as server:
+        before = server.workers()
+        with connect(server.url) as connection:
+            connection.sendall(f"{ADMIN_PUT}Content-Length: 99\r\n\r\na".encode())
+            wait_until(lambda: set(before).isdisjoint(server.workers()))
+
+        assert read(server.url).status_code == 200
+
+
+@pytest.mark.parametrize("pieces", [1, 1000], ids=["stopped", "endless"])
+def test_rest_of_a_refused_body_is_not_waited_for(
+    machine: Machine, pieces: int
 ) -> None:
-    head = f"{PUT}Content-Length: 999999999\r\n\r\n{begun}"
-
-    held = trickle(slots.server, head, piece)
-
-    assert held.status == 401
-    assert held.seconds < SOON
-
-
-def slowly(pieces: Iterable[bytes], pause: float) -> Iterator[bytes]:
-    for piece in pieces:
-        time.sleep(pause)
-        yield piece
-
-
-def test_sender_of_much_has_more_time(slots: Slots) -> None:
-    pieces = [b"email_subj=steady&ignored=", *[b"a" * 65536] * 9]
-
-    changed = httpx.put(
-        slots.server.url + STATUS, content=slowly(pieces, 0.4), headers=HEADERS
-    )
-
-    assert changed.status_code == 200
-    assert read(slots.server)["email_subj"] == "steady"
-
-
-def test_each_request_of_a_connection_has_its_own_time(slots: Slots) -> None:
-    with httpx.Client(base_url=slots.server.url, headers=HEADERS) as client:
-        changed = [
-            client.put(STATUS, content=slowly([b"email_subj=", b"late"], 0.75))
-            for _ in range(3)
-        ]
-
-    assert [response.status_code for response in changed] == [200] * 3
-
-
-def test_what_follows_a_late_body_is_no_request(slots: Slots) -> None:
-    with connect(slots.server) as connection:
-        connection.sendall(f"{ADMIN_PUT}Content-Length: 9999\r\n\r\n".encode())
-        response = connection.recv(65536)
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        with suppress(ConnectionError):
-            while received := connection.recv(65536):
-                response += received
-
-    assert response.startswith(b"HTTP/1.1 400 ")
-    assert response.count(b"HTTP/1.1 ") == 1
-
-
-class Conversation(NamedTuple):
-    """A client's end of a connection, and what gunicorn reads the other end with."""
-
-    client: socket.socket
-    unreader: Any
-
-
-@pytest.fixture
-def conversation() -> Iterator[Conversation]:
-    settings = run_path(str(ROOT / "gunicorn.conf.py"))
-    client, server = socket.socketpair()
-    with client, server:
-        yield Conversation(client, settings["TimedUnreader"](server))
-
-
-def test_nothing_more_is_read_once_the_time_is_over(conversation: Conversation) -> None:
-    client, unreader = conversation
-    client.sendall(b"in time")
-    unreader.seconds = 0
-
-    with pytest.raises(OSError, match="No more data"):
-        unreader.chunk()
-
-
-def test_pause_is_no_longer_than_the_time_left(conversation: Conversation) -> None:
-    conversation.unreader.seconds = 0.1
+    """Without nginx; and the log says that it was not read."""
+    server, _ = machine
+    logged = server.log.read_text().count(UNREAD)
+    response = b""
     started = time.monotonic()
 
-    with pytest.raises(OSError, match="No more data"):
-        conversation.unreader.chunk()
+    with suppress(ConnectionError), connect(server.url) as connection:
+        connection.sendall(f"{PUT}Content-Length: 999999999\r\n\r\n".encode())
+        for _ in range(pieces):
+            connection.sendall(b"a" * 1_000_000)
+            connection.settimeout(0.1)
+            with suppress(TimeoutError):
+                response += connection.recv(65536)
+            connection.settimeout(60)
+        while received := connection.recv(65536):
+            response += received
 
-    assert time.monotonic() - started < 5
-
-
-def test_response_has_all_the_time(conversation: Conversation) -> None:
-    client, unreader = conversation
-    client.sendall(b"GET")
-
-    assert unreader.chunk() == b"GET"
-    assert unreader.sock.gettimeout() is None
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert time.monotonic() - started < SOON
+    assert server.log.read_text().count(UNREAD) == logged + 1
