@@ -121,11 +121,12 @@ def check_database(app: Flask) -> None:
 
 
 def guard() -> None:
-    """Refuse unknown callers everywhere, and others what they may not do.
+    """Refuse unknown callers, and known ones what they may not do.
 
-    Of the fallback they learn a 404 or a 405, which go first. The docs are public.
+    Unknown addresses give 404 or 405 even to callers who may not write. The docs are
+    public.
     """
-    # Once, since each use of a proxy is a look-up.
+    # Unwrapped once: each use of a proxy costs a look-up.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     if not is_public(app, current):
@@ -133,7 +134,7 @@ def guard() -> None:
 
 
 def is_public(app: Flask, request: Request) -> bool:
-    """Say whether *request* reads the document or its page, which hold no data."""
+    """Return whether *request* reads the document or its page, which hold no data."""
     bp = app.blueprints[request.blueprint or ""]
     return bp is openapi.bp and request.method in {"GET", "HEAD"}
 
@@ -143,10 +144,10 @@ def is_fallback(endpoint: str | None) -> bool:
 
 
 def fallback(**_: str) -> Response:
-    """Respond by the address alone where no resource does: OPTIONS, 404 and 405.
+    """Respond to OPTIONS, and with 404 or 405, where no view matches.
 
-    The address may be a shop's own: its views, which have guards of their own, are
-    never called.
+    It looks at the address alone. The address may be a shop's own: its views, which
+    have guards of their own, are never called.
     """
     allowed = [method for method in METHODS if is_served(method)]
     if not allowed:
@@ -158,7 +159,7 @@ def fallback(**_: str) -> Response:
 
 
 def is_served(method: str) -> bool:
-    """Say whether there is a view for *method* at this address, but for a fallback."""
+    """Return whether this address has a view for *method*, except a fallback."""
     adapter = request_ctx.url_adapter
     try:
         endpoint, _ = adapter.match(method=method)  # type: ignore[union-attr]
@@ -175,7 +176,7 @@ def roll_back_refused(response: Response) -> Response:
 
 
 def unavailable(error: SQLAlchemyError) -> Response:
-    """Return the 503 of a database that is away, or that was never set up."""
+    """Return a 503 if the database is unavailable or was never set up."""
     database.db.session.rollback()
     if database.is_table_missing(error):
         return as_error(database.not_initialised())
@@ -187,7 +188,7 @@ def unavailable(error: SQLAlchemyError) -> Response:
 
 
 def not_utf8(error: UnicodeDecodeError) -> Response:
-    """Return the 400 of a query that werkzeug cannot decode."""
+    """Return a 400 for a query that Werkzeug cannot decode."""
     if error.object != request.query_string:
         raise error
     return as_error(BadRequest("The query is not UTF-8; encode it as UTF-8."))

@@ -86,7 +86,7 @@ def check_allowed(who: Caller, request: Request) -> None:
 
 
 def is_foreign(request: Request) -> bool:
-    """Say whether a browser sent *request* for a page of another site.
+    """Return whether a browser sent *request* for a page of another site.
 
     Sec-Fetch-Site tells where it is sent; else an Origin must be this host. The
     scheme is not compared, since TLS may end in front of the service.

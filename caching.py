@@ -95,7 +95,7 @@ def cached(view: View) -> View:
 
     @wraps(view)
     def cached_view(**ids: str) -> Response:
-        # Once, since each use of a proxy is a look-up.
+        # Unwrapped once: each use of a proxy costs a look-up.
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         tags = g.order_statuses_tags
         if not tags:  # the shop identified the caller

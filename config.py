@@ -165,7 +165,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_ours(name: str) -> bool:
-    """Say whether *name* looks like a setting of ours, known or not."""
+    """Return whether *name* looks like a setting of the API, known or not."""
     return name.startswith("ORDER_STATUSES_") and not OF_KUBERNETES.fullmatch(name)
 
 

@@ -282,9 +282,9 @@ def savepoint() -> Iterator[None]:
 
 
 def wait_for_lock() -> None:
-    """Take the lock, again where a shop's stricter isolation refuses to wait for it.
+    """Take the lock; retry after a serialization failure.
 
-    That gives up what was read so far, but nothing that the shop has written.
+    A retry rolls back, so there is none after the shop has written something.
     """
     seconds = current_app.config.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
     end = time.monotonic() + seconds
@@ -299,7 +299,7 @@ def wait_for_lock() -> None:
 
 
 def has_work_of_shop() -> bool:
-    """Say whether a rollback now would lose what the shop did in its session."""
+    """Return whether a rollback now would lose changes of the shop in its session."""
     session = current_session()
     if session.new or session.dirty or session.deleted:
         return True
@@ -339,7 +339,7 @@ def not_initialised() -> ServiceUnavailable:
 
 
 def is_conflict(error: SQLAlchemyError) -> bool:
-    """Say whether the database refused to let a transaction wait for another.
+    """Return whether the database refused to let a transaction wait for another.
 
     PostgreSQL has serialization failures and deadlocks, SQLite has SQLITE_BUSY.
     """
@@ -348,7 +348,7 @@ def is_conflict(error: SQLAlchemyError) -> bool:
 
 
 def is_table_missing(error: SQLAlchemyError) -> bool:
-    """Say whether the database lacks one of our tables; a shop's own is the shop's."""
+    """Return whether a table of the API is missing, not one of the shop."""
     of_postgresql, _ = codes_of(error)
     reason = reason_of(error)
     is_missing = of_postgresql == "42P01" or "no such table" in reason
@@ -358,7 +358,7 @@ def is_table_missing(error: SQLAlchemyError) -> bool:
 
 
 def is_outage(error: SQLAlchemyError) -> bool:
-    """Say whether the database is away, overloaded or read-only.
+    """Return whether the database is unavailable, overloaded or read-only.
 
     SQLite calls a wrong statement operational too, which no later time makes right.
     """

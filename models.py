@@ -44,7 +44,7 @@ class Params(sa.TypeDecorator[dict[str, str]]):
 
     impl = sa.JSON  # PostgreSQL's JSONB forgets the order
     cache_ok = True
-    # A shop's Alembic then writes sa.JSON(), and its migrations need none of our types.
+    # A shop's Alembic then writes sa.JSON(), and its migrations import nothing of us.
     __module__ = sa.JSON.__module__
 
     def __repr__(self) -> str:

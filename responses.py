@@ -50,8 +50,8 @@ def as_list(name: str, items: Sequence[Any], query: Mapping[str, Any]) -> Respon
     """Return the page of *items* that *query* asks for, in the mount's list form.
 
     An array, or an envelope with *name* as its key; ``X-Total-Count`` is the number of
-    all items, and a list that is cut has a ``Link`` to its other pages (RFC 8288), but
-    for one that is too long.
+    all items. A page of a list has a ``Link`` header (RFC 8288), unless it would exceed
+    2,000 bytes.
     """
     page, size = query["page"], query["items_per_page"] or max(len(items), 1)
     shown: Any = items[(page - 1) * size : page * size]

@@ -292,7 +292,7 @@ class PageQuery(ReadQuery):
 
 
 class StatusesQuery(PageQuery, StatusQuery):
-    """The query of a list of statuses; *status* is letters, none of them for all."""
+    """The query of a list of statuses; *status* is letters, or empty for all."""
 
     type = fields.String(load_default=lambda: config.types()[0])
     status = fields.List(fields.String())

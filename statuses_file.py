@@ -189,7 +189,7 @@ def read_stores(session: AnySession) -> list[Json]:
 def read_statuses(session: AnySession) -> list[Json]:
     """Return the statuses of the configured types, in the configured languages.
 
-    They are sorted here, since every database has an order of texts of its own.
+    They are sorted in Python: databases sort texts differently.
     """
     of_type = Status.type.in_(config.types())
     rows = session.execute(sa.select(Status.__table__).where(of_type)).mappings()
@@ -245,9 +245,9 @@ class Plan(NamedTuple):
 
 
 def make_plan(file: Json, prune: bool, users: bool) -> Plan:
-    """Find the statuses to write, and do all else that a rollback takes back.
+    """Find the statuses to write; apply stores and deletions, which a dry run rolls back.
 
-    New statuses and users come later: PostgreSQL would not give back their ids.
+    New statuses and users come later: a rollback does not return the ids of PostgreSQL.
 
     :raise 400: naming all that cannot be written
     """
@@ -309,7 +309,7 @@ def delete_others(plan: Plan, file: Json) -> None:
 def find_changes(plan: Plan, session: AnySession, file: Json, prune: bool) -> None:
     """Add to the *plan* each status that differs from the *file*.
 
-    With *prune* nothing stays that the file lacks, but for texts in other stores.
+    With *prune* nothing stays that the file lacks, except texts in other stores.
 
     :raise 400: naming all that cannot be written
     """
@@ -414,7 +414,7 @@ def write(session: AnySession, old: Json, new: Json) -> Status:
 
 
 def skip_taken_ids(session: AnySession) -> None:
-    """Let PostgreSQL choose ids after those that were given by hand."""
+    """Advance the id sequence of PostgreSQL past explicit ids."""
     if session.get_bind(Status).dialect.name == "postgresql":
         sequence = sa.func.pg_get_serial_sequence(Status.__tablename__, "status_id")
         last = sa.func.pg_sequence_last_value(sequence)

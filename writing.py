@@ -116,10 +116,10 @@ def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, st
 
 
 def check_deletable(status: Status) -> None:
-    """Refuse to delete what is built in, and what orders of the shop's have.
+    """Refuse to delete a default status, or one that orders use.
 
-    :raise 400: it is, or some have
-    :raise 503: the shop cannot tell
+    :raise 400: it is one of these
+    :raise 503: the shop cannot count its orders
     """
     if status.is_default == "Y":
         raise BadRequest("A default status cannot be deleted; set is_default to N.")
