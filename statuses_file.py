@@ -245,7 +245,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(file: Json, prune: bool, users: bool) -> Plan:
-    """Find the statuses to write; apply stores and deletions, which a dry run rolls back.
+    """Find the statuses to write; apply stores and deletions, which may be rolled back.
 
     New statuses and users come later: a rollback does not return the ids of PostgreSQL.
 
