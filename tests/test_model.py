@@ -119,6 +119,7 @@ class Shop(RuleBasedStateMachine):
         super().__init__()
         self.known = default_statuses()
         self.newest = max(self.known)
+        self.freed: list[tuple[str, str]] = []  # types and letters, the oldest first
 
     def address(self, store_id: int | None, number: int | None = None) -> str:
         """Return the address of a list, or of a known or an unknown status."""
@@ -133,7 +134,9 @@ class Shop(RuleBasedStateMachine):
 
     def free_letter(self, type_: str) -> str | None:
         taken = {s.status for s in self.known.values() if s.type == type_}
-        return next((letter for letter in STATUS_LETTERS if letter not in taken), None)
+        freed = [letter for of_type, letter in self.freed if of_type == type_]
+        never_used = [c for c in STATUS_LETTERS if c not in taken.union(freed)]
+        return next(iter(never_used + freed), None)
 
     @rule(type_=types, lang_code=languages, sent=changes)
     def create(self, type_: str, lang_code: str, sent: dict[str, Any]) -> None:
@@ -153,6 +156,7 @@ class Shop(RuleBasedStateMachine):
         for code in LANGUAGES:
             status.set(None, code, {**dict.fromkeys(TEXTS, ""), **fields})
         self.known[self.newest] = status
+        self.freed = [freed for freed in self.freed if freed != (type_, letter)]
 
     @rule(number=numbers, lang_code=languages, in_query=st.booleans(), sent=changes)
     def update(
@@ -211,6 +215,7 @@ class Shop(RuleBasedStateMachine):
         else:
             assert (response.status_code, response.data) == (204, b"")
             del self.known[status_id]
+            self.freed.append((status.type, status.status))
 
     @rule(number=numbers, store_id=stores, code=languages)
     def show(self, number: int, store_id: int | None, code: str) -> None:

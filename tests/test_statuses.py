@@ -127,15 +127,6 @@ def test_letters_run_out(client: FlaskClient) -> None:
     assert create(client, type="G")["status"] == "B"
 
 
-def test_freed_letter_is_used_again_but_no_id(client: FlaskClient) -> None:
-    create(client)
-    client.delete(f"{STATUSES}/12")
-
-    again = create(client)
-
-    assert (again["status_id"], again["status"]) == ("13", "A")
-
-
 def test_fields_that_the_service_sets_are_ignored(client: FlaskClient) -> None:
     shown = create(client, status="Z", status_id="77", colour="red")
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0001'
+revision = '8d3f5b20c7ae'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -15,6 +15,12 @@ def upgrade() -> None:
     sa.Column('tag', sa.String(length=32), nullable=False),
     sa.CheckConstraint('change_tag_id = 1', name=op.f('ck_order_statuses_change_tag_one_row')),
     sa.PrimaryKeyConstraint('change_tag_id', name=op.f('pk_order_statuses_change_tag'))
+    )
+    op.create_table('order_statuses_freed_letter',
+    sa.Column('type', sa.String(length=1), nullable=False),
+    sa.Column('status', sa.String(length=1), nullable=False),
+    sa.Column('freed_at', sa.DateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('type', 'status', name=op.f('pk_order_statuses_freed_letter'))
     )
     op.create_table('order_statuses_status',
     sa.Column('status_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -94,4 +100,5 @@ def downgrade() -> None:
     op.drop_table('order_statuses_store_text')
     op.drop_table('order_statuses_store')
     op.drop_table('order_statuses_status')
+    op.drop_table('order_statuses_freed_letter')
     op.drop_table('order_statuses_change_tag')
