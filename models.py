@@ -99,6 +99,7 @@ class Status(Base):
     __table_args__ = (
         sa.UniqueConstraint("type", "status"),
         sa.CheckConstraint("is_default IN ('Y', 'N')", name="is_default"),
+        sa.CheckConstraint("position BETWEEN 0 AND 999999", name="position"),
         {"sqlite_autoincrement": True},  # an id is never used again
     )
 
@@ -106,6 +107,7 @@ class Status(Base):
     status: Mapped[str] = mapped_column(sa.String(1))
     type: Mapped[str] = mapped_column(sa.String(1))
     is_default: Mapped[str] = mapped_column(sa.String(1), default="N")
+    position: Mapped[int] = mapped_column(default=0)  # in lists
     params: Mapped[dict[str, str]] = mapped_column(Params, default=dict)
 
 

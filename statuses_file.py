@@ -30,7 +30,13 @@ Place = tuple[Any, ...]  # such as ("texts", "ru", "description")
 AnySession = Session | scoped_session[Any]
 
 # What a status has at least.
-EMPTY: Json = {"is_default": "N", "params": {}, "texts": {}, "store_texts": {}}
+EMPTY: Json = {
+    "is_default": "N",
+    "position": 0,
+    "params": {},
+    "texts": {},
+    "store_texts": {},
+}
 # HTTP Basic separates the name from the key by a colon.
 EMAIL_ADDRESS = r"(?!.{256})[^\s:@]+@[^\s:@]+\Z"
 STORE_ID = Range(1, models.MAX_ID)
@@ -217,7 +223,7 @@ def read_statuses(session: AnySession) -> list[Json]:
         query = sa.select(model.__table__).join(Status).where(of_type, in_language)
         names = [name for name in TEXTS if hasattr(model, name)]
         for row in sorted(session.execute(query)):
-            found = zip(names, row[-len(names) :], strict=True)
+            found = ((name, getattr(row, name)) for name in names)
             texts = {name: text for name, text in found if text is not None}
             status = statuses.get(row.status_id)
             # A status that was created meanwhile has texts already.

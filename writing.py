@@ -44,6 +44,7 @@ def create_status(fields: Mapping[str, Any]) -> Status:
         type=fields["type"],
         status=free_letter(fields["type"]),
         is_default=fields.get("is_default"),
+        position=fields.get("position"),
         params=merge({}, fields.get("params", {})),
     )
     db.session.add(status)
@@ -80,8 +81,8 @@ def change_status(status: Status, fields: Mapping[str, Any]) -> None:
 
     :raise 400: too many params
     """
-    if "is_default" in fields:
-        status.is_default = fields["is_default"]
+    for name in fields.keys() & {"is_default", "position"}:
+        setattr(status, name, fields[name])
     if "params" in fields:
         status.params = merge(status.params, fields["params"])
     lang_code = fields["lang_code"]

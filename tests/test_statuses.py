@@ -339,7 +339,8 @@ def test_update_names_what_it_cannot_update(client: FlaskClient) -> None:
     assert refused.get_json()["errors"] == {
         "_schema": [
             "Nothing to update; send description, email_subj, email_header, "
-            "is_default or params. 'color' cannot be updated; send params.color. "
+            "is_default, position or params. 'color' cannot be updated; "
+            "send params.color. "
             f"'status' cannot be updated. '{'x' * 64}' cannot be updated."
         ]
     }

@@ -27,8 +27,10 @@ def upgrade() -> None:
     sa.Column('status', sa.String(length=1), nullable=False),
     sa.Column('type', sa.String(length=1), nullable=False),
     sa.Column('is_default', sa.String(length=1), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('params', sa.JSON(), nullable=False),
     sa.CheckConstraint("is_default IN ('Y', 'N')", name=op.f('ck_order_statuses_status_is_default')),
+    sa.CheckConstraint('position BETWEEN 0 AND 999999', name=op.f('ck_order_statuses_status_position')),
     sa.PrimaryKeyConstraint('status_id', name=op.f('pk_order_statuses_status')),
     sa.UniqueConstraint('type', 'status', name=op.f('uq_order_statuses_status_type_status')),
     sqlite_autoincrement=True
