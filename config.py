@@ -106,6 +106,7 @@ HOOK = Setting(None, "a callable in app.config", callable_or_none)
 SETTINGS = {
     "ORDER_STATUSES_LANGUAGES": codes("en,ru", LANGUAGE, "language codes"),
     "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
+    "ORDER_STATUSES_POSITION": switch("no"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
     "ORDER_STATUSES_IDENTIFY": HOOK,
     "ORDER_STATUSES_COUNT_ORDERS": HOOK,
@@ -153,6 +154,11 @@ def languages() -> tuple[str, ...]:
 def types() -> tuple[str, ...]:
     """Return the running application's types of statuses, the default first."""
     return cast(tuple[str, ...], current_app.config["ORDER_STATUSES_TYPES"])
+
+
+def shows_position() -> bool:
+    """Return whether the running application's statuses have their position."""
+    return cast(bool, current_app.config["ORDER_STATUSES_POSITION"])
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,11 +3,12 @@
 import json
 import secrets
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, cast
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -98,6 +99,7 @@ class Status(Base):
     __table_args__ = (
         sa.UniqueConstraint("type", "status"),
         sa.CheckConstraint("is_default IN ('Y', 'N')", name="is_default"),
+        sa.CheckConstraint("position BETWEEN 0 AND 999999", name="position"),
         {"sqlite_autoincrement": True},  # an id is never used again
     )
 
@@ -105,7 +107,18 @@ class Status(Base):
     status: Mapped[str] = mapped_column(sa.String(1))
     type: Mapped[str] = mapped_column(sa.String(1))
     is_default: Mapped[str] = mapped_column(sa.String(1), default="N")
+    position: Mapped[int] = mapped_column(default=0)  # in lists
     params: Mapped[dict[str, str]] = mapped_column(Params, default=dict)
+
+
+class FreedLetter(Base):
+    """The letter of a deleted status, which orders of that time may still have."""
+
+    __tablename__ = "order_statuses_freed_letter"
+
+    type: Mapped[str] = mapped_column(sa.String(1), primary_key=True)
+    status: Mapped[str] = mapped_column(sa.String(1), primary_key=True)
+    freed_at: Mapped[datetime]  # in UTC
 
 
 class StatusText(Base):
@@ -179,3 +192,25 @@ def renew_tag_of_shop(_: Any, connection: sa.Connection, changed: Base) -> None:
     if not (is_renewed or isinstance(changed, User | Key | ChangeTag)):
         connection.execute(RENEW)
         session.info[RENEWED_IN] = innermost
+
+
+UPSERTING: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+# Before, since an expired object is loaded here, for its letter.
+@sa.event.listens_for(Status, "before_delete")
+def note_freed_letter(_: Any, connection: sa.Connection, deleted: Status) -> None:
+    """Keep when a letter was freed, whoever deletes the status."""
+    freed_at = datetime.now(UTC).replace(tzinfo=None)
+    row = {"type": deleted.type, "status": deleted.status, "freed_at": freed_at}
+    new = UPSERTING[connection.dialect.name](FreedLetter).values(row)
+    keys = FreedLetter.__table__.primary_key
+    upsert = new.on_conflict_do_update(index_elements=keys, set_={"freed_at": freed_at})
+    connection.execute(upsert)
+
+
+@sa.event.listens_for(Status, "before_insert")
+def forget_freed_letter(_: Any, connection: sa.Connection, new: Status) -> None:
+    """Forget that a letter was freed: a status has it again."""
+    row = {"type": new.type, "status": new.status}
+    connection.execute(sa.delete(FreedLetter).filter_by(**row))

@@ -124,6 +124,7 @@ def describe(list_form: str, server: str) -> Json:
         variables = {name: {"default": name} for name in names}
         contract["servers"][0]["variables"] = variables
     put_in_codes(contract["components"])
+    put_in_position(contract["components"]["schemas"]["OrderStatus"])
     put_in_list_form(contract["components"]["schemas"], list_form)
     put_in_condition(contract)
     return contract
@@ -151,6 +152,14 @@ def put_in_codes(components: Json) -> None:
     for schema in schemas.values():
         for example in schema.get("examples", ()):
             example |= {name: defaults[name] for name in example.keys() & defaults}
+
+
+def put_in_position(status: Json) -> None:
+    """Leave the position in what clients read only if the setting says so."""
+    if not config.shows_position():
+        status["required"].remove("position")
+        for part in (status["properties"], *status["examples"]):
+            del part["position"]
 
 
 def put_in_list_form(schemas: Json, list_form: str) -> None:

@@ -27,6 +27,7 @@ class OrderStatus:
     status: str
     type: str
     is_default: str
+    position: str
     description: str
     email_subj: str
     email_header: str
@@ -109,18 +110,32 @@ def query_statuses(
     default, *others = config.languages()
     asked = lang_code if lang_code in others else default
     seen = {"asked": asked, "default": default, "store_id": store_id}
-    rows = [
-        [str(status_id), *scalars, asked, ImmutableDict(params)]
-        for _, status_id, *scalars, params in read(query, {**key, **seen})
-        if status_id is not None
+    return [
+        OrderStatus(
+            status_id=str(row.status_id),
+            status=row.status,
+            type=row.type,
+            is_default=row.is_default,
+            position=str(row.position),
+            description=row.description,
+            email_subj=row.email_subj,
+            email_header=row.email_header,
+            lang_code=asked,
+            params=ImmutableDict(row.params),
+        )
+        for row in read(query, {**key, **seen})
+        if row.status_id is not None
     ]
-    return [OrderStatus(*row) for row in rows]
 
 
 def list_stores(store_id: int | None = None) -> list[Storefront]:
     """Return all storefronts, or the one with this id alone."""
     rows = read(ALL_STORES if store_id is None else STORE_BY_ID, {"store_id": store_id})
-    return [Storefront(str(id_), name) for _, id_, name in rows if id_ is not None]
+    return [
+        Storefront(company_id=str(row.store_id), company=row.name)
+        for row in rows
+        if row.store_id is not None
+    ]
 
 
 def get_store_or_404(store_id: str) -> Storefront:
@@ -147,8 +162,8 @@ def in_any_language(name: str) -> sa.ScalarSelect[str]:
 def reading(condition: sa.ColumnElement[bool]) -> Query:
     """Return the query for the statuses that meet *condition*, beside the change tag.
 
-    Its columns are in the order of OrderStatus. Field by field, a text is the first
-    that there is: the store's or the common one, in the language asked for, the default
+    Its columns are named as in OrderStatus. Field by field, a text is the first that
+    there is: the store's or the common one, in the language asked for, the default
     language or any; never null.
     """
     preferred: list[tuple[Any, str]] = [
@@ -167,6 +182,7 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
         Status.status,
         Status.type,
         Status.is_default,
+        Status.position,
         *[text(name) for name in TEXTS],
         Status.params,
     ).outerjoin_from(ChangeTag, Status, condition)
@@ -178,7 +194,7 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
         if hasattr(row, "store_id"):
             keys.append(row.store_id == sa.bindparam("store_id"))
         query = query.outerjoin(row, sa.and_(*keys))
-    return query.order_by(Status.status_id)
+    return query.order_by(Status.position, Status.status_id)
 
 
 STATUSES_OF_TYPE = reading(Status.type == sa.bindparam("type"))

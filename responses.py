@@ -10,6 +10,8 @@ from marshmallow import ValidationError
 from marshmallow.exceptions import SCHEMA
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from . import config
+
 # A query may be long, and nginx takes no more than 4 KB of headers from a server.
 MAX_LINK = 2000
 
@@ -33,10 +35,20 @@ class ApiBlueprint(Blueprint):
 def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
     """Return *body* as JSON, its keys in their order whatever the shop's settings.
 
-    Dataclasses are objects of their fields.
+    Dataclasses are objects of their fields, the position only by the setting.
     """
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=vars)
+    text = json.dumps(
+        body, ensure_ascii=False, separators=(",", ":"), default=fields_of
+    )
     return Response(text, status, headers, content_type="application/json")
+
+
+def fields_of(item: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that clients see."""
+    fields = dict(vars(item))
+    if not config.shows_position():
+        fields.pop("position", None)
+    return fields
 
 
 def no_content(headers: Headers | None = None) -> Response:

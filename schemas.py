@@ -47,6 +47,7 @@ KNOWN_PARAMS = {
 }
 PARAM_NAME = "[A-Za-z0-9_.-]{1,64}"
 PARAM_LENGTH = 255
+POSITION = "0|[1-9][0-9]{0,5}"
 
 
 def configured(codes: Callable[[], tuple[str, ...]]) -> Callable[[str], None]:
@@ -123,6 +124,17 @@ class YesNo(fields.String):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(as_text(value), *args, **kwargs)
+
+
+class Position(fields.Integer):
+    """A whole number from 0 to 999,999, or its digits."""
+
+    default_error_messages = KEEP
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if isinstance(value, bool) or not re.fullmatch(POSITION, str(value)):
+            raise ValidationError("Must be a whole number from 0 to 999999.")
+        return int(str(value))
 
 
 class Text(fields.String):
@@ -217,6 +229,7 @@ class NewStatusSchema(RequestSchema):
 
     type = Code(validate=known_type, load_default=lambda: config.types()[0])
     is_default = YesNo(validate=validate.OneOf(["Y", "N"]))
+    position = Position()
     description = TrimmedText(required=True, validate=DESCRIPTION)
     email_subj = Text(validate=EMAIL_SUBJ)
     email_header = Text(validate=EMAIL_HEADER)
@@ -242,7 +255,7 @@ class StatusChangesSchema(NewStatusSchema):
             others = [name for name in body if name not in changes][:10]
             raise ValidationError(
                 "Nothing to update; send description, email_subj, email_header, "
-                "is_default or params." + "".join(map(cannot_update, others))
+                "is_default, position or params." + "".join(map(cannot_update, others))
             )
 
 
@@ -314,7 +327,7 @@ class StatusesQuery(PageQuery, StatusQuery):
 
 
 # What clients that send back what they have read may send, and a form's own field.
-NOT_LISTED = {"status_id", "status", "position", "_charset_"}
+NOT_LISTED = {"status_id", "status", "_charset_"}
 NOT_LISTED |= NewStatusSchema().fields.keys()
 
 

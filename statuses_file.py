@@ -14,14 +14,29 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
 from .database import CHANGE_TAG, db, savepoint
-from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
+from .models import (
+    TEXTS,
+    FreedLetter,
+    Key,
+    Status,
+    StatusText,
+    Store,
+    StoreText,
+    User,
+)
 
 Json = dict[str, Any]
 Place = tuple[Any, ...]  # such as ("texts", "ru", "description")
 AnySession = Session | scoped_session[Any]
 
 # What a status has at least.
-EMPTY: Json = {"is_default": "N", "params": {}, "texts": {}, "store_texts": {}}
+EMPTY: Json = {
+    "is_default": "N",
+    "position": 0,
+    "params": {},
+    "texts": {},
+    "store_texts": {},
+}
 # HTTP Basic separates the name from the key by a colon.
 EMAIL_ADDRESS = r"(?!.{256})[^\s:@]+@[^\s:@]+\Z"
 STORE_ID = Range(1, models.MAX_ID)
@@ -31,7 +46,9 @@ DISTINCT = [  # what no two rows of a list have in common
     ("statuses", "type", "status"),
     ("statuses", "status_id"),
     ("users", "email"),
+    ("freed_letters", "type", "status"),
 ]
+LETTER = OneOf([*writing.STATUS_LETTERS])
 
 
 class Object(schemas.EmptyArrayIsObject, fields.Dict):
@@ -66,7 +83,7 @@ class StatusSchema(schemas.NewStatusSchema):
         exclude = (*TEXTS, "lang_code")
 
     status_id = WholeNumber(strict=True, validate=NEW_ID)
-    status = fields.String(required=True, validate=OneOf([*writing.STATUS_LETTERS]))
+    status = fields.String(required=True, validate=LETTER)
     type = schemas.Code(required=True, validate=schemas.known_type)
     texts = by_language(TEXTS)
     params = schemas.Params(error_messages={"invalid": "Must be an object."})
@@ -94,10 +111,17 @@ class UserSchema(Schema):
     )
 
 
+class FreedLetterSchema(Schema):
+    type = fields.String(required=True, validate=schemas.known_type)
+    status = fields.String(required=True, validate=LETTER)
+    freed_at = fields.NaiveDateTime(format="%Y-%m-%dT%H:%M:%S.%fZ", required=True)
+
+
 class FileSchema(Schema):
     stores = fields.List(fields.Nested(StoreSchema), required=True)
     statuses = fields.List(fields.Nested(StatusSchema), required=True)
     users = fields.List(fields.Nested(UserSchema), load_default=list)
+    freed_letters = fields.List(fields.Nested(FreedLetterSchema), load_default=list)
 
     @validates_schema(skip_on_field_errors=False)
     def check_rows(self, file: Json, **_: Any) -> None:
@@ -175,7 +199,7 @@ def export(users: bool) -> bytes:
         stores, statuses = read_stores(db.session), read_statuses(db.session)
         file = {"stores": stores, "statuses": statuses}
         if users:
-            file["users"] = read_users()
+            file |= {"users": read_users(), "freed_letters": read_freed_letters()}
         if tag == db.session.scalar(CHANGE_TAG):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
@@ -199,7 +223,7 @@ def read_statuses(session: AnySession) -> list[Json]:
         query = sa.select(model.__table__).join(Status).where(of_type, in_language)
         names = [name for name in TEXTS if hasattr(model, name)]
         for row in sorted(session.execute(query)):
-            found = zip(names, row[-len(names) :], strict=True)
+            found = ((name, getattr(row, name)) for name in names)
             texts = {name: text for name, text in found if text is not None}
             status = statuses.get(row.status_id)
             # A status that was created meanwhile has texts already.
@@ -227,6 +251,13 @@ def read_users() -> list[Json]:
         if row.key_hash:
             user["keys"][row.key_hash] = row.created_on
     return list(users.values())
+
+
+def read_freed_letters() -> list[Json]:
+    query = sa.select(FreedLetter.__table__)
+    of_type = query.where(FreedLetter.type.in_(config.types()))
+    rows = [dict(row) for row in db.session.execute(of_type).mappings()]
+    return [FreedLetterSchema().dump(row) for row in sorted(rows, key=name_of)]
 
 
 def left_out() -> list[str]:
@@ -283,6 +314,14 @@ def add_users(file: Json) -> None:
             Key(key_hash=key_hash, created_on=day or sa.null(), user_id=user.user_id)
             for key_hash, day in row["keys"].items()
         )
+
+
+def add_freed_letters(session: AnySession, file: Json) -> None:
+    """Add the freed letters in a *file*, except those that its statuses have again."""
+    in_use = set(map(name_of, file["statuses"]))
+    for row in file.get("freed_letters", ()):
+        if name_of(row) not in in_use:
+            session.merge(FreedLetter(**row))
 
 
 def delete_others(plan: Plan, file: Json) -> None:
@@ -452,5 +491,6 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
             find_changes(plan, session, new, prune=False)
             for change in plan.changes:
                 write(session, *change)
+            add_freed_letters(session, new)
         session.flush()
         return is_empty

@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 from . import config, reading
 from .auth import caller
 from .database import after_commit, db, take_lock
-from .models import TEXTS, Key, Status, StatusText, Store, StoreText, User
+from .models import TEXTS, FreedLetter, Key, Status, StatusText, Store, StoreText, User
 
 Receiver = Callable[..., Any]
 
@@ -44,6 +44,7 @@ def create_status(fields: Mapping[str, Any]) -> Status:
         type=fields["type"],
         status=free_letter(fields["type"]),
         is_default=fields.get("is_default"),
+        position=fields.get("position"),
         params=merge({}, fields.get("params", {})),
     )
     db.session.add(status)
@@ -58,12 +59,21 @@ def create_status(fields: Mapping[str, Any]) -> Status:
 
 
 def free_letter(type_: str) -> str:
-    """Return the first letter that no status of the type has."""
-    taken = set(db.session.scalars(select(Status.status).where(Status.type == type_)))
-    for letter in STATUS_LETTERS:
-        if letter not in taken:
-            return letter
-    raise BadRequest("All letters of this type are taken; delete a status first.")
+    """Return the first letter that no status of the type ever had.
+
+    Old orders have the others: without such a letter, it is the one that has been free
+    the longest.
+
+    :raise 400: no letter is free
+    """
+    taken = set(db.session.scalars(select(Status.status).filter_by(type=type_)))
+    freed = select(FreedLetter.status, FreedLetter.freed_at).filter_by(type=type_)
+    freed_at = {letter: at for letter, at in db.session.execute(freed)}
+    free = [letter for letter in STATUS_LETTERS if letter not in taken]
+    never_used = [letter for letter in free if letter not in freed_at]
+    if not free:
+        raise BadRequest("All letters of this type are taken; delete a status first.")
+    return never_used[0] if never_used else min(free, key=freed_at.__getitem__)
 
 
 def change_status(status: Status, fields: Mapping[str, Any]) -> None:
@@ -71,8 +81,8 @@ def change_status(status: Status, fields: Mapping[str, Any]) -> None:
 
     :raise 400: too many params
     """
-    if "is_default" in fields:
-        status.is_default = fields["is_default"]
+    for name in fields.keys() & {"is_default", "position"}:
+        setattr(status, name, fields[name])
     if "params" in fields:
         status.params = merge(status.params, fields["params"])
     lang_code = fields["lang_code"]

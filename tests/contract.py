@@ -25,6 +25,7 @@ SETTINGS = (
     "ORDER_STATUSES_LANGUAGES",
     "ORDER_STATUSES_TYPES",
     "ORDER_STATUSES_LIST_FORM",
+    "ORDER_STATUSES_POSITION",
     "ORDER_STATUSES_REQUIRE_IF_MATCH",
 )
 # What HTTP itself gives a response, and the service to each of them.

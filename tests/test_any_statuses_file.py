@@ -49,6 +49,7 @@ email = {"email_subj": lines, "email_header": texts | st.just("ß" * 65535)}
 fields = email | {
     "description": texts,
     "is_default": st.sampled_from("YN"),
+    "position": st.sampled_from([0, 7, "7", "999999", 10**6]),
     "params": params,
     "lang_code": languages,
 }

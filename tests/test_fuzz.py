@@ -14,7 +14,8 @@ from werkzeug.test import TestResponse
 from .conftest import examples_of
 
 FIELDS = (
-    "type lang_code description email_subj email_header is_default params status_id"
+    "type lang_code description email_subj email_header is_default position params "
+    "status_id"
 ).split()
 PARAMS = "color notify inventory appearance_type note __proto__".split()
 TYPES = [

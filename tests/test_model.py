@@ -46,6 +46,7 @@ changes = st.fixed_dictionaries(
         "email_subj": st.sampled_from(["", "subject", "two\nlines"]),
         "email_header": texts,
         "is_default": st.sampled_from(["Y", "N", "maybe"]),
+        "position": st.sampled_from([0, 1, "1", 20, "999999", "-1"]),
         "params": params,
     },
 )
@@ -62,6 +63,7 @@ class Known:
     type: str
     is_default: str
     params: dict[str, str]
+    position: int = 0
     texts: Texts = field(default_factory=dict)
 
     def text(self, name: str, lang_code: str, store_id: int | None) -> str:
@@ -105,6 +107,7 @@ def cleaned(sent: dict[str, Any]) -> dict[str, Any] | None:
         given.get("description") == ""
         or "\n" in subject
         or given.get("is_default") == "maybe"
+        or given.get("position") == "-1"
         or color == ""
     )
     return None if refused else given
@@ -119,6 +122,7 @@ class Shop(RuleBasedStateMachine):
         super().__init__()
         self.known = default_statuses()
         self.newest = max(self.known)
+        self.freed: list[tuple[str, str]] = []  # types and letters, the oldest first
 
     def address(self, store_id: int | None, number: int | None = None) -> str:
         """Return the address of a list, or of a known or an unknown status."""
@@ -131,9 +135,14 @@ class Shop(RuleBasedStateMachine):
         ids = [*self.known, self.newest + 1]
         return ids[number % len(ids)]
 
+    def sorted(self) -> list[tuple[int, Known]]:
+        return sorted(self.known.items(), key=lambda row: (row[1].position, row[0]))
+
     def free_letter(self, type_: str) -> str | None:
         taken = {s.status for s in self.known.values() if s.type == type_}
-        return next((letter for letter in STATUS_LETTERS if letter not in taken), None)
+        freed = [letter for of_type, letter in self.freed if of_type == type_]
+        never_used = [c for c in STATUS_LETTERS if c not in taken.union(freed)]
+        return next(iter(never_used + freed), None)
 
     @rule(type_=types, lang_code=languages, sent=changes)
     def create(self, type_: str, lang_code: str, sent: dict[str, Any]) -> None:
@@ -149,10 +158,12 @@ class Shop(RuleBasedStateMachine):
         created: Any = response.json
         assert created["statuses_id"] == created["status_id"] == str(self.newest)
         given = {k: v for k, v in fields.get("params", {}).items() if v is not None}
-        status = Known(letter, type_, fields.get("is_default", "N"), given)
+        position = int(fields.get("position", 0))
+        status = Known(letter, type_, fields.get("is_default", "N"), given, position)
         for code in LANGUAGES:
             status.set(None, code, {**dict.fromkeys(TEXTS, ""), **fields})
         self.known[self.newest] = status
+        self.freed = [freed for freed in self.freed if freed != (type_, letter)]
 
     @rule(number=numbers, lang_code=languages, in_query=st.booleans(), sent=changes)
     def update(
@@ -174,6 +185,7 @@ class Shop(RuleBasedStateMachine):
             {"status_id": str(status_id)},
         )
         status.is_default = fields.get("is_default", status.is_default)
+        status.position = int(fields.get("position", status.position))
         merged = {**status.params, **fields.get("params", {})}
         status.params = {k: v for k, v in merged.items() if v is not None}
         status.set(None, lang_code, fields)
@@ -211,6 +223,7 @@ class Shop(RuleBasedStateMachine):
         else:
             assert (response.status_code, response.data) == (204, b"")
             del self.known[status_id]
+            self.freed.append((status.type, status.status))
 
     @rule(number=numbers, store_id=stores, code=languages)
     def show(self, number: int, store_id: int | None, code: str) -> None:
@@ -232,7 +245,7 @@ class Shop(RuleBasedStateMachine):
 
         shown = [
             status.shown(status_id, code, store_id)
-            for status_id, status in sorted(self.known.items())
+            for status_id, status in self.sorted()
             if status.type == type_
         ]
         assert response.data == compact(shown[: size or None])

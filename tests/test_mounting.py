@@ -688,7 +688,8 @@ def test_signal_is_sent_for_a_created_status(shop: Flask, visitor: FlaskClient) 
 
     (values,) = received
     assert (values["caller"], values["store_id"]) == (OWNER, None)
-    assert asdict(values["status"]) == visitor.get(f"{STATUSES}/12").json
+    shown = visitor.get(f"{STATUSES}/12").get_json()
+    assert asdict(values["status"]) == shown | {"position": "0"}
 
 
 @on_sqlite
@@ -809,11 +810,26 @@ def commit(response: Response) -> Response:
 
 def test_shop_reads_statuses_without_http(shop: Flask, visitor: FlaskClient) -> None:
     with shop.app_context():
-        read = reading.list_statuses("O", lang_code="ru")
+        read = [asdict(s) for s in reading.list_statuses("O", lang_code="ru")]
+    shown = visitor.get(f"{STATUSES}?lang_code=ru").json
 
-    assert json.dumps([asdict(status) for status in read]) == json.dumps(
-        visitor.get(f"{STATUSES}?lang_code=ru").json
-    )
+    assert [status.pop("position") for status in read] == ["0"] * 7
+    assert json.dumps(read) == json.dumps(shown)
+
+
+@on_sqlite
+def test_fields_do_not_depend_on_the_order_of_columns(
+    shop: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shop.app_context():
+        read = reading.list_statuses("O")
+        tag, *columns = reading.STATUSES_OF_TYPE.selected_columns
+        reordered = reading.STATUSES_OF_TYPE.with_only_columns(
+            tag, *reversed(columns), maintain_column_froms=True
+        )
+        monkeypatch.setattr(reading, "STATUSES_OF_TYPE", reordered)
+
+        assert reading.list_statuses("O") == read
 
 
 @on_sqlite

@@ -38,6 +38,7 @@ SETTINGS: list[dict[str, str]] = [
         "ORDER_STATUSES_REQUIRE_IF_MATCH": "yes",
         "ORDER_STATUSES_LANGUAGES": "de,en",
         "ORDER_STATUSES_TYPES": "X",
+        "ORDER_STATUSES_POSITION": "yes",
     },
 ]
 
@@ -102,6 +103,10 @@ def test_file_is_the_document_of_the_default_settings(document: Json) -> None:
     contract = yaml.safe_load(openapi.FILE.read_text(encoding="utf-8"))
     for name in ("Statuses", "Stores"):
         del contract["components"]["schemas"][f"{name}Envelope"]
+    status = contract["components"]["schemas"]["OrderStatus"]
+    status["required"].remove("position")
+    for part in (status["properties"], *status["examples"]):
+        del part["position"]
     for name, operation in operations(contract).items():
         if name.startswith(("put", "delete")):
             del operation["responses"]["428"]

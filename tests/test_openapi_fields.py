@@ -46,7 +46,7 @@ def app() -> Flask:
 
 @pytest.fixture(scope="module")
 def document() -> Json:
-    return served()
+    return served(ORDER_STATUSES_POSITION="yes")
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,10 @@ def described(field: fields.Field[Any]) -> Json:
         schema["default"] = default() if callable(default) else default
     if isinstance(field, schemas.YesNo):
         return {"anyOf": [schema, {"type": "boolean"}]}
+    if isinstance(field, schemas.Position):
+        digits = STRING | {"pattern": f"^({schemas.POSITION})$"}
+        number = {"type": "integer", "minimum": 0, "maximum": 999_999}
+        return {"anyOf": [digits, number]}
     return {"anyOf": [schema, {"type": "null"}]} if field.allow_none else schema
 
 

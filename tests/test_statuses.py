@@ -127,15 +127,6 @@ def test_letters_run_out(client: FlaskClient) -> None:
     assert create(client, type="G")["status"] == "B"
 
 
-def test_freed_letter_is_used_again_but_no_id(client: FlaskClient) -> None:
-    create(client)
-    client.delete(f"{STATUSES}/12")
-
-    again = create(client)
-
-    assert (again["status_id"], again["status"]) == ("13", "A")
-
-
 def test_fields_that_the_service_sets_are_ignored(client: FlaskClient) -> None:
     shown = create(client, status="Z", status_id="77", colour="red")
 
@@ -348,7 +339,8 @@ def test_update_names_what_it_cannot_update(client: FlaskClient) -> None:
     assert refused.get_json()["errors"] == {
         "_schema": [
             "Nothing to update; send description, email_subj, email_header, "
-            "is_default or params. 'color' cannot be updated; send params.color. "
+            "is_default, position or params. 'color' cannot be updated; "
+            "send params.color. "
             f"'status' cannot be updated. '{'x' * 64}' cannot be updated."
         ]
     }

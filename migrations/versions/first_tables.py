@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '0001'
+revision = '8d3f5b20c7ae'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -16,13 +16,21 @@ def upgrade() -> None:
     sa.CheckConstraint('change_tag_id = 1', name=op.f('ck_order_statuses_change_tag_one_row')),
     sa.PrimaryKeyConstraint('change_tag_id', name=op.f('pk_order_statuses_change_tag'))
     )
+    op.create_table('order_statuses_freed_letter',
+    sa.Column('type', sa.String(length=1), nullable=False),
+    sa.Column('status', sa.String(length=1), nullable=False),
+    sa.Column('freed_at', sa.DateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('type', 'status', name=op.f('pk_order_statuses_freed_letter'))
+    )
     op.create_table('order_statuses_status',
     sa.Column('status_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('status', sa.String(length=1), nullable=False),
     sa.Column('type', sa.String(length=1), nullable=False),
     sa.Column('is_default', sa.String(length=1), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('params', sa.JSON(), nullable=False),
     sa.CheckConstraint("is_default IN ('Y', 'N')", name=op.f('ck_order_statuses_status_is_default')),
+    sa.CheckConstraint('position BETWEEN 0 AND 999999', name=op.f('ck_order_statuses_status_position')),
     sa.PrimaryKeyConstraint('status_id', name=op.f('pk_order_statuses_status')),
     sa.UniqueConstraint('type', 'status', name=op.f('uq_order_statuses_status_type_status')),
     sqlite_autoincrement=True
@@ -94,4 +102,5 @@ def downgrade() -> None:
     op.drop_table('order_statuses_store_text')
     op.drop_table('order_statuses_store')
     op.drop_table('order_statuses_status')
+    op.drop_table('order_statuses_freed_letter')
     op.drop_table('order_statuses_change_tag')
