@@ -3,12 +3,14 @@ PORT ?= 5000
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run install test test-lowest test-slow bench soak screenshot check format clean
+.PHONY: run install install-npm test test-lowest test-slow bench soak screenshot check format clean
 
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
 
 install: .venv/developed
+
+install-npm: tests/npm/node_modules/installed
 
 test: .venv/developed
 	$(BIN)/pytest --numprocesses=2 $(COVERAGE)
@@ -42,7 +44,7 @@ format: .venv/developed
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-lowest build dist *.egg-info .coverage .*_cache
+	rm -rf .venv .venv-lowest tests/npm/node_modules build dist *.egg-info .coverage .*_cache
 
 # A stamp a list of requirements: nothing is installed twice.
 # With the newest pip: the one of Python 3.11 takes three times as long.
@@ -58,6 +60,11 @@ clean:
 .venv/developed: .venv/created requirements.txt requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
 	touch .venv/served $@
+
+# Tools that read the contract, for make test-slow; an older Node is refused.
+tests/npm/node_modules/installed: tests/npm/package-lock.json
+	cd tests/npm && npm ci --ignore-scripts
+	touch $@
 
 # The lowest versions that requirements.txt allows.
 .venv-lowest/developed: .venv/created requirements.txt requirements-dev.txt

@@ -149,9 +149,20 @@ def put_in_codes(components: Json) -> None:
     for parameter in parameters.values():
         if default := defaults.get(parameter["name"]):
             parameter["schema"]["default"] = default
-    for schema in schemas.values():
-        for example in schema.get("examples", ()):
-            example |= {name: defaults[name] for name in example.keys() & defaults}
+            if "example" in parameter:
+                parameter["example"] = default
+    for example in examples(components):
+        example |= {name: defaults[name] for name in example.keys() & defaults}
+
+
+def examples(components: Json) -> Iterator[Json]:
+    """Yield the examples that are objects: of schemas, and of request bodies."""
+    for schema in components["schemas"].values():
+        yield from schema.get("examples", ())
+    for body in components["requestBodies"].values():
+        for content in body["content"].values():
+            if isinstance(example := content.get("example"), dict):
+                yield example
 
 
 def put_in_position(status: Json) -> None:
@@ -168,6 +179,8 @@ def put_in_list_form(schemas: Json, list_form: str) -> None:
         envelope = schemas.pop(f"{name}Envelope")
         if list_form == "envelope":
             schemas[name] = envelope
+    if list_form != "envelope":
+        del schemas["Paging"]
 
 
 def put_in_condition(contract: Json) -> None:
@@ -181,3 +194,5 @@ def put_in_condition(contract: Json) -> None:
                 path[method]["parameters"].append(condition)
             else:
                 del path[method]["responses"]["428"]
+    if not is_required:
+        del contract["components"]["responses"]["PreconditionRequired"]

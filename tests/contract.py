@@ -32,13 +32,15 @@ SETTINGS = (
 HTTP_HEADERS = {"Content-Type", "Content-Length", "X-Request-Id"}
 # HEAD and OPTIONS are not listed: the description says that every address has them.
 ALWAYS = {"HEAD", "OPTIONS"}
-OPTIONS = {"headers": {"Allow": {"$ref": "#/components/headers/Allow"}}}
+OPTIONS = {"headers": {"Allow": {"required": True}}}
+# Of no operation, so that no component has it; the description says what it is.
+ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+METHOD_NOT_ALLOWED = OPTIONS | {"content": ERROR}
 # Where the document has no such address or method.
 REFUSALS = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "NotFound",
-    405: "MethodNotAllowed",
     503: "ServiceUnavailable",
 }
 
@@ -117,6 +119,8 @@ class Contract:
         if path and method == "OPTIONS" and code == 204:
             return OPTIONS
         operation = path.get("get" if method == "HEAD" else method.lower())
+        if operation is None and code == 405:
+            return METHOD_NOT_ALLOWED
         if operation is None:
             name = REFUSALS.get(code)
             assert name, f"{code} for {method}, which is not documented here"

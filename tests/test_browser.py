@@ -103,6 +103,13 @@ def test_every_operation_works_as_it_stands(visit: Visit, service: Service) -> N
     assert visit.problems == []
 
 
+def test_list_is_complete_as_it_stands(visit: Visit, service: Service) -> None:
+    enter(visit, service)
+    listed = visit.execute("statuses_index")
+
+    assert listed.body.count('"status_id"') == 7
+
+
 def test_page_of_one_prefix_leads_to_that_of_the_other(
     visit: Visit, database_url: str
 ) -> None:

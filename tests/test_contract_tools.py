@@ -93,6 +93,9 @@ def exercise(url: str) -> None:
     assert read.params.to_dict() == {"color": "#ffffff", "notify": "Y"}
     assert [s.status_id for s in index.sync(client=client)][-1] == "12"
 
+    found = index.sync(client=client, paramscolor="#ffffff", paramsnotify="Y")
+    assert [s.status_id for s in found] == ["12"]
+
     for kind in (models.ChangesForm, models.ChangesMultipart, models.ChangesBody):
         changes = kind(email_subj="is packed", lang_code=models.Language.RU)
         assert update.sync("12", client=client, body=changes).status_id == "12"
@@ -103,6 +106,14 @@ def exercise(url: str) -> None:
 
     changes = models.ChangesBody(email_subj="is packed")
     assert update.sync("12", client=client, body=changes).status_id == "12"
+    for kind in (models.ChangesForm, models.ChangesMultipart):
+        changes = kind()
+        changes["params[color]"] = "#000000"
+        changes["params[sort]"] = kind.__name__
+        assert update.sync("12", client=client, body=changes).status_id == "12"
+        params = {"color": "#000000", "notify": "Y", "sort": kind.__name__}
+        assert show.sync("12", client=client).params.to_dict() == params
+
     texts = models.StoreTextsBody(email_subj="is packed here")
     set_in_store.sync("1", "12", client=client, body=texts)
     assert show.sync("12", client=client).email_subj == "is packed"

@@ -183,10 +183,9 @@ def form_of(body: Json) -> Json:
     properties, form = dict(body["properties"]), dict(body)
     names = changing(properties)
     if params := properties.pop("params", None):
-        known = params["properties"]
-        properties |= {f"params[{name}]": schema for name, schema in known.items()}
-        other = rf"^params\[{schemas.PARAM_NAME}\]$"
-        form["patternProperties"] = {other: as_text(params["additionalProperties"])}
+        name = rf"^params\[{schemas.PARAM_NAME}\]$"
+        form["patternProperties"] = {name: as_text(params["additionalProperties"])}
+        form["additionalProperties"] = STRING
         if "not" in body:
             names[names.index("params")] = rf"params\[{schemas.PARAM_NAME}\]"
             changes = {"pattern": f"^({'|'.join(names)})$"}
@@ -260,8 +259,20 @@ def test_document_has_the_query_of_every_operation(app: Flask, document: Json) -
                 for schema in loaded_by(view)
                 if isinstance(schema, QUERIES)
                 for field_name, field in schema.load_fields.items()
-                if field_name != "params"  # described in words alone
-            }
+                if field_name != "params"
+            } | filters(view)
+
+
+def filters(view: Any) -> Json:
+    """Return a parameter for each known param, if the code of *view* loads params."""
+    return {
+        f"params[{name}]": (False, described(field.value_field))
+        for schema in loaded_by(view)
+        if isinstance(schema, QUERIES)
+        and isinstance(field := schema.load_fields.get("params"), fields.Dict)
+        and field.value_field
+        for name in schemas.KNOWN_PARAMS
+    }
 
 
 def test_document_has_the_body_of_every_operation(
