@@ -276,6 +276,17 @@ def test_order_of_params_is_that_of_the_file(app: Flask, file: Json) -> None:
     assert json.dumps(json.loads(export(app))) == json.dumps(file)
 
 
+def test_empty_value_in_a_file_removes_a_known_param(app: Flask, file: Json) -> None:
+    of(file, "P")["params"] = {"color": "", "note": ""}
+    file["statuses"].append(NEW | {"params": {"repay": "", "note": ""}})
+
+    assert apply(app, file).exit_code == 0
+    after = json.loads(export(app))
+    assert "color" not in of(after, "P")["params"]
+    assert of(after, "P")["params"]["note"] == ""
+    assert of(after, "Z")["params"] == {"note": ""}
+
+
 def test_nothing_is_deleted_without_prune(app: Flask, file: Json) -> None:
     text = export(app)
     of(file, "P").update(params={}, texts={})
