@@ -122,17 +122,19 @@ def identify_user() -> Caller:
     environ = request.environ
     email, key = credentials(environ.get("HTTP_AUTHORIZATION", ""))
     sent = key_hash(key)
-    for _, stored, store_id in read(USER_AND_KEYS, {"email": email}, raw=True):
+    for _, stored, store_id, read_only in read(
+        USER_AND_KEYS, {"email": email}, raw=True
+    ):
         if hmac.compare_digest(sent, stored or ""):
             environ["order_statuses.key"] = key_id(sent)
-            return Caller(email, store_id)
+            return Caller(email, store_id, bool(read_only))  # SQLite has 0 and 1
     warn_without_users()
     raise NoCaller
 
 
 # One statement for all that a cached response needs, the change tag included.
 USER_AND_KEYS = (
-    select(ChangeTag.tag, Key.key_hash, User.store_id)
+    select(ChangeTag.tag, Key.key_hash, User.store_id, User.read_only)
     .select_from(ChangeTag)
     .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
     .outerjoin(Key, Key.user_id == User.user_id)

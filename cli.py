@@ -93,31 +93,54 @@ def seed(create_tables: bool, force: bool) -> None:
 @click.argument("email")
 @click.option("--store", type=STORE_ID, help="The one storefront to have access to.")
 @click.option("--all-stores", is_flag=True, help="Have access to all; a new user has.")
-@click.option("--replace", is_flag=True, help="Change what a user has access to.")
-def add_user(email: str, store: int | None, all_stores: bool, replace: bool) -> None:
+@click.option("--read-only", is_flag=True, help="Be refused every write.")
+def add_user(email: str, store: int | None, all_stores: bool, read_only: bool) -> None:
     """Add an API user, or another key for one; print the key."""
-    named = [store is not None, all_stores].count(True)
-    if named > 1 or (replace and not named):
-        raise click.UsageError("Name the access: --store ID or --all-stores.")
+    named = is_store_named(store, all_stores)
     key = secrets.token_urlsafe(24)
     with transaction():
-        user = find_user(email) or User(email=parse_email(email), store_id=store)
+        new = {"store_id": store, "read_only": read_only}
+        user = find_user(email) or User(email=parse_email(email), **new)
         if store is not None:
             get_store(store)
-        if named and user.store_id != store:
-            if not replace:
-                now = access(user.store_id)
-                problem = f"{email} has access to {now}; --replace changes it."
-                raise click.ClickException(problem)
-            user.store_id = store
+        if (named and user.store_id != store) or (read_only and not user.read_only):
+            now = access(user.store_id, user.read_only)
+            problem = f"{email} has access to {now}; move-user changes it."
+            raise click.ClickException(problem)
         user.is_active = True
         db.session.add(user)
         db.session.flush()
         stored = key_hash(key)
         db.session.add(Key(key_hash=stored, user_id=user.user_id))
-        shown = f"{email} has access to {access(user.store_id)}. Key {key_id(stored)}:"
+        allowed = access(user.store_id, user.read_only)
+        shown = f"{email} has access to {allowed}. Key {key_id(stored)}:"
         click.echo(shown, err=True)
     click.echo(key)
+
+
+@commands.command()
+@click.argument("email")
+@click.option("--store", type=STORE_ID, help="Have access to this storefront alone.")
+@click.option("--all-stores", is_flag=True, help="Have access to all storefronts.")
+@click.option("--read-only/--read-write", default=None, help="Be refused every write.")
+def move_user(
+    email: str, store: int | None, all_stores: bool, read_only: bool | None
+) -> None:
+    """Change what an API user may do; the keys stay."""
+    named = is_store_named(store, all_stores)
+    if not named and read_only is None:
+        options = "--store ID or --all-stores, --read-only or --read-write"
+        raise click.UsageError(f"Name what to change: {options}.")
+    with transaction():
+        user = get_user(email)
+        if store is not None:
+            get_store(store)
+        if named:
+            user.store_id = store
+        if read_only is not None:
+            user.read_only = read_only
+        allowed = access(user.store_id, user.read_only)
+    click.echo(f"{email} has access to {allowed}.", err=True)
 
 
 @commands.command()
@@ -134,7 +157,8 @@ def users(as_json: bool) -> None:
     for user in found:
         active = "active" if user["is_active"] else "deactivated"
         keys = [f"{k['key_id']} of {k['created_on'] or '?'}" for k in user["keys"]]
-        click.echo("  ".join([user["email"], access(user["store_id"]), active, *keys]))
+        allowed = access(user["store_id"], user["read_only"])
+        click.echo("  ".join([user["email"], allowed, active, *keys]))
 
 
 @commands.command()
@@ -154,9 +178,7 @@ def revoke_key(name: str) -> None:
 def deactivate_user(email: str) -> None:
     """Deactivate an API user and forget all keys; add-user activates it again."""
     with transaction():
-        user = find_user(email)
-        if user is None:
-            raise click.ClickException(f"There is no API user {email}.")
+        user = get_user(email)
         user.is_active = False
         db.session.execute(delete(Key).where(Key.user_id == user.user_id))
 
@@ -251,6 +273,13 @@ def find_user(email: str) -> User | None:
     return db.session.scalar(select(User).where(User.email == email.lower()))
 
 
+def get_user(email: str) -> User:
+    user = find_user(email)
+    if user is None:
+        raise click.ClickException(f"There is no API user {email}.")
+    return user
+
+
 def parse_email(email: str) -> str:
     if not (re.match(statuses_file.EMAIL_ADDRESS, email) and email.isprintable()):
         raise click.ClickException(f"{email!r} is not an e-mail address.")
@@ -264,5 +293,14 @@ def get_store(store_id: int) -> Store:
     return store
 
 
-def access(store_id: int | None) -> str:
-    return "all stores" if store_id is None else f"store {store_id} alone"
+def is_store_named(store: int | None, all_stores: bool) -> bool:
+    """Return whether one of the options --store and --all-stores is given."""
+    if store is not None and all_stores:
+        raise click.UsageError("Name one of --store ID and --all-stores.")
+    return store is not None or all_stores
+
+
+def access(store_id: int | None, read_only: bool) -> str:
+    """Return what an API user has access to, in words."""
+    stores = "all stores" if store_id is None else f"store {store_id} alone"
+    return f"{stores}, read-only" if read_only else stores

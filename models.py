@@ -161,6 +161,7 @@ class User(Base):
     store_id: Mapped[int | None] = mapped_column(
         sa.ForeignKey(Store.store_id), index=True
     )
+    read_only: Mapped[bool] = mapped_column(default=False)
     is_active: Mapped[bool] = mapped_column(default=True)
 
 

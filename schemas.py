@@ -28,7 +28,8 @@ KEEP_OR_EMPTY: Messages = {
 }
 NOT_AN_OBJECT: Messages = {"invalid": "Must be an object; in a form, params[color]=..."}
 YES_NO = "[YN]"
-# What a known key of params may be; add-ons use keys of their own.
+# Patterns of the values in openapi.yaml's table, which is the source; add-ons use
+# params of their own.
 KNOWN_PARAMS = {
     "color": "#[0-9A-Fa-f]{6}",
     "notify": YES_NO,
@@ -176,13 +177,14 @@ class EmptyArrayIsObject(fields.Field[Any]):
 
 
 class Params(EmptyArrayIsObject, fields.Dict):
-    """An object whose scalars become strings."""
+    """An object whose scalars become strings; an empty known param becomes None."""
 
     default_error_messages = KEEP | NOT_AN_OBJECT
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         params = super()._deserialize(value, *args, **kwargs)
-        return {name: as_text(param) for name, param in params.items()}
+        removed = {name for name in KNOWN_PARAMS if params.get(name) == ""}
+        return {n: None if n in removed else as_text(p) for n, p in params.items()}
 
 
 def check_params(params: Mapping[str, Any]) -> None:

@@ -103,6 +103,7 @@ class UserSchema(Schema):
         required=True, validate=Regexp(EMAIL_ADDRESS), post_load=str.lower
     )
     store_id = WholeNumber(strict=True, load_default=None, validate=STORE_ID)
+    read_only = fields.Boolean(load_default=False)
     is_active = fields.Boolean(required=True)
     keys = Object(
         fields.String(validate=Regexp(r"[0-9a-f]{64}\Z")),
@@ -242,12 +243,14 @@ def name_of(status: Mapping[str, Any]) -> str:
 
 
 def read_users() -> list[Json]:
+    names = ("email", "store_id", "read_only", "is_active")
+    columns = [getattr(User, name) for name in names]
     keys = Key.user_id == User.user_id
-    columns = (User.email, User.store_id, User.is_active, Key.key_hash, Key.created_on)
+    query = sa.select(*columns, Key.key_hash, Key.created_on).outerjoin(Key, keys)
     users: dict[str, Json] = {}
-    for row in sorted(db.session.execute(sa.select(*columns).outerjoin(Key, keys))):
-        own = {"store_id": row.store_id, "is_active": row.is_active, "keys": {}}
-        user = users.setdefault(row.email, {"email": row.email, **own})
+    for row in sorted(db.session.execute(query)):
+        own = {name: getattr(row, name) for name in names}
+        user = users.setdefault(row.email, {**own, "keys": {}})
         if row.key_hash:
             user["keys"][row.key_hash] = row.created_on
     return list(users.values())

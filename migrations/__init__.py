@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 FOLDER = str(Path(__file__).parent)
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
 
+# Tables of databases from before the release, which had no order_statuses_alembic.
+TABLES_OF_BEFORE = ("order_statuses_version", "order_statuses_catalogue")
+FROM_BEFORE = (
+    "The database is from before the release, and cannot be upgraded. With SQLite, "
+    "remove instance/ (or the file in DATABASE_URL); with PostgreSQL, create a new "
+    "database. Then run flask order-statuses init."
+)
 VERSION = text("SELECT version_num FROM order_statuses_alembic")
 # Privileges on PostgreSQL that the service's role needs and does not have.
 MISSING_GRANTS = text("""
@@ -99,10 +106,14 @@ def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest migration, unless a newer program made them.
 
     Missing tables are created; tables that no migration made are taken over.
+
+    :raise ClickException: the tables are from before the release
     """
     from alembic import command
 
     found, missing = version_of(connection), missing_tables(connection)
+    if found is None and is_from_before(connection):
+        raise click.ClickException(FROM_BEFORE)
     if found not in {None, *versions()}:
         return
     is_new = len(missing) == len(Base.metadata.tables)
@@ -140,7 +151,7 @@ def find_problem(connection: Connection) -> str | None:
     """Return what this version lacks in the database and what to do, or None."""
     found, (newest, *older) = version_of(connection), versions()
     if found is None:
-        return NOT_SET_UP
+        return FROM_BEFORE if is_from_before(connection) else NOT_SET_UP
     if found in older:
         return (
             f"The tables are at version {found}, not at {newest}: "
@@ -158,6 +169,11 @@ def version_of(connection: Connection) -> str | None:
     """Return the version of the tables, or None if there are none."""
     exists = inspect(connection).has_table("order_statuses_alembic")
     return connection.scalar(VERSION) if exists else None
+
+
+def is_from_before(connection: Connection) -> bool:
+    """Return whether a database without a version is from before the release."""
+    return any(map(inspect(connection).has_table, TABLES_OF_BEFORE))
 
 
 @cache

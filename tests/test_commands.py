@@ -14,7 +14,7 @@ from order_statuses.config import __version__
 from order_statuses.database import db
 from order_statuses.models import Key, Store, StoreText, User
 
-from .conftest import ADMINISTRATOR, BOUND, basic, service
+from .conftest import ADMINISTRATOR, BOUND, KEY, basic, service
 
 
 def run(app: Flask, *arguments: str) -> Any:
@@ -49,9 +49,9 @@ def test_user_may_be_bound_to_a_store(app: Flask) -> None:
         [BOUND, "--store", "2"],
         [ADMINISTRATOR, "--store", "1"],
         [BOUND, "--all-stores"],
-        [BOUND, "--replace"],
-        [BOUND, "--replace", "--store", "99"],
-        [BOUND, "--replace", "--store", "2", "--all-stores"],
+        [BOUND, "--read-only"],
+        [BOUND, "--store", "1", "--read-only"],
+        ["new@shop.example", "--store", "2", "--all-stores"],
         ["no-address"],
         ["\udcff@shop.example"],
         ["a:b@shop.example"],
@@ -93,13 +93,88 @@ def test_unknown_user_is_not_deactivated(app: Flask) -> None:
         (BOUND, ["--all-stores"], ["1", "2"]),
     ],
 )
-def test_user_is_moved_if_told_so(
+def test_user_is_moved_to_other_stores(
     app: Flask, email: str, access: list[str], seen: list[str]
 ) -> None:
-    key = run(app, "add-user", email, "--replace", *access).stdout.strip()
+    moved = run(app, "move-user", email.upper(), *access)
 
-    stores = stores_seen(app, email, key)
+    stores = stores_seen(app, email, KEY + email)
+    assert (moved.exit_code, moved.stdout) == (0, "")
     assert [store["company_id"] for store in stores] == seen
+
+
+def codes_of(app: Flask, email: str, key: str) -> list[int]:
+    """Return how a GET and three writes end."""
+    client, text = app.test_client(), {"email_subj": "x"}
+    client.environ_base["HTTP_AUTHORIZATION"] = basic(email, key)
+    return [
+        client.get("/api/2.0/statuses").status_code,
+        client.put("/api/2.0/statuses/2", json=text).status_code,
+        client.put("/api/2.0/stores/1/statuses/2", json=text).status_code,
+        client.delete("/api/2.0/statuses/999").status_code,
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--store", "1"], ["--all-stores"]])
+def test_user_may_be_read_only(app: Flask, options: list[str]) -> None:
+    email = "reporter@shop.example"
+    added = run(app, "add-user", email, "--read-only", *options)
+    another = run(app, "add-user", email)
+    again = run(app, "add-user", email, "--read-only")
+
+    for made in (added, another, again):
+        assert ", read-only. Key " in made.stderr
+        assert codes_of(app, email, made.stdout.strip()) == [200, 403, 403, 403]
+    headers = {"Authorization": basic(email, added.stdout.strip())}
+    refused = app.test_client().post("/api/2.0/statuses", headers=headers)
+    assert refused.get_json()["message"] == "Forbidden: You may only read."
+
+
+def test_user_becomes_read_only_and_writes_again(app: Flask) -> None:
+    key = KEY + ADMINISTRATOR
+    refused = run(app, "add-user", ADMINISTRATOR, "--read-only")
+    before = codes_of(app, ADMINISTRATOR, key)
+
+    moved = run(app, "move-user", ADMINISTRATOR, "--read-only")
+    between = codes_of(app, ADMINISTRATOR, key)
+    run(app, "move-user", ADMINISTRATOR, "--read-write")
+
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.endswith("has access to all stores; move-user changes it.\n")
+    assert moved.stderr == f"{ADMINISTRATOR} has access to all stores, read-only.\n"
+    assert before == codes_of(app, ADMINISTRATOR, key) == [200, 200, 200, 404]
+    assert between == [200, 403, 403, 403]
+
+
+def test_move_changes_only_what_it_names(app: Flask) -> None:
+    (_, before) = json.loads(run(app, "users", "--json").stdout)
+    run(app, "move-user", BOUND, "--read-only")
+    run(app, "move-user", BOUND, "--store", "2")
+    (_, moved) = json.loads(run(app, "users", "--json").stdout)
+    run(app, "deactivate-user", BOUND)
+    run(app, "move-user", BOUND, "--all-stores", "--read-write")
+    (_, deactivated) = json.loads(run(app, "users", "--json").stdout)
+
+    assert moved == before | {"store_id": 2, "read_only": True}
+    assert deactivated == before | {"store_id": None, "is_active": False, "keys": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ([BOUND], 2),
+        ([BOUND, "--store", "2", "--all-stores"], 2),
+        ([BOUND, "--store", "99"], 1),
+        (["nobody@shop.example", "--read-only"], 1),
+    ],
+)
+def test_move_that_cannot_be_changes_nothing(
+    app: Flask, arguments: list[str], status: int
+) -> None:
+    before = run(app, "users").stdout
+
+    assert run(app, "move-user", *arguments).exit_code == status
+    assert run(app, "users").stdout == before
 
 
 def test_users_are_listed_with_their_keys(app: Flask) -> None:
@@ -115,7 +190,10 @@ def test_users_are_listed_with_their_keys(app: Flask) -> None:
     assert listed[1].startswith(f"{BOUND}  store 1 alone  active  ")
     assert f"  {key_id} of {date.today()}" in listed[1]
     assert {"key_id": key_id, "created_on": str(date.today())} in bound.pop("keys")
-    assert bound == {"email": BOUND, "store_id": 1, "is_active": True}
+    own = {"store_id": 1, "read_only": False, "is_active": True}
+    assert bound == {"email": BOUND} | own
+    run(app, "move-user", BOUND, "--read-only")
+    assert f"{BOUND}  store 1 alone, read-only  active  " in run(app, "users").stdout
 
 
 def test_one_key_is_revoked_and_the_others_stay(app: Flask) -> None:

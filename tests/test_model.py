@@ -37,7 +37,7 @@ types = st.sampled_from("OG")
 numbers = st.integers(0, 20)
 texts = st.sampled_from(["", "Packed", "Упакован", "<b>\n</b>"])
 params = st.dictionaries(
-    st.sampled_from(["note", "color", "A-1"]), st.sampled_from(["#000000", None])
+    st.sampled_from(["note", "color", "A-1"]), st.sampled_from(["#000000", None, ""])
 )
 changes = st.fixed_dictionaries(
     {},
@@ -102,13 +102,14 @@ def default_statuses() -> dict[int, Known]:
 def cleaned(sent: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a status takes of *sent*, or None if that is refused."""
     given = {k: v.strip() if k == "description" else v for k, v in sent.items()}
-    subject, color = given.get("email_subj", ""), given.get("params", {}).get("color")
+    subject, params = given.get("email_subj", ""), given.get("params", {})
+    if params.get("color") == "":
+        given["params"] = params | {"color": None}
     refused = (
         given.get("description") == ""
         or "\n" in subject
         or given.get("is_default") == "maybe"
         or given.get("position") == "-1"
-        or color == ""
     )
     return None if refused else given
 

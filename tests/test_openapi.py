@@ -24,6 +24,7 @@ from order_statuses.auth import Caller
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service
 from .contract import NEVER_OPENED
+from .servers import ROOT
 from .test_documentation import NEW, PROCESSED
 
 Json = dict[str, Any]
@@ -158,15 +159,47 @@ def test_no_two_components_have_one_name_in_a_generated_client(document: Json) -
     assert not bodies_ & components["schemas"].keys()
 
 
-def test_document_has_a_table_of_the_known_params(document: Json) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", document["info"]["description"], re.M)
-    values = {"[YN]": "`Y`, `N`", "[DI]": "`D`, `I`", "[DICO]": "`D`, `I`, `C`, `O`"}
-    others = {"#[0-9A-Fa-f]{6}": "`#rrggbb`", "[A-Z0-9]": "`A`–`Z`, `0`–`9`"}  # noqa: RUF001
+def known_params(text: str) -> dict[str, tuple[str, str]]:
+    """Return the values and the meaning in the table of the known params in *text*."""
+    rows = re.findall(r"^\| `(\w+)` \| (\S.*?) \| (.+?) \|$", text, re.MULTILINE)
+    return {name: (values, meaning) for name, values, meaning in rows}
 
-    assert dict(rows) == {
-        name: (values | others)[pattern]
-        for name, pattern in schemas.KNOWN_PARAMS.items()
+
+def test_code_has_the_known_params_of_the_document(document: Json) -> None:
+    patterns = {
+        "`#rrggbb`": "#[0-9A-Fa-f]{6}",
+        "`Y`, `N`": "[YN]",
+        "`D`, `I`": "[DI]",
+        "`D`, `I`, `C`, `O`": "[DICO]",
+        "`A`–`Z`, `0`–`9`": "[A-Z0-9]",  # noqa: RUF001
     }
+    known = known_params(document["info"]["description"])
+
+    assert len(known) == 14
+    assert list(schemas.KNOWN_PARAMS.items()) == [
+        (name, patterns[values]) for name, (values, _) in known.items()
+    ]
+
+
+def test_every_description_of_a_known_param_is_that_of_the_table(
+    document: Json,
+) -> None:
+    known = known_params(document["info"]["description"])
+    described = {
+        name: f"{meaning[0].upper()}{meaning[1:]}."
+        for name, (_, meaning) in known.items()
+    }
+    in_json = document["components"]["schemas"]["Params"]["properties"]
+
+    assert {name: in_json[name]["description"] for name in in_json} == described
+
+
+def test_page_of_the_api_has_the_same_table() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    section = page.partition("### Params")[2].partition("## ")[0]
+    contract = yaml.safe_load(openapi.FILE.read_text(encoding="utf-8"))
+
+    assert known_params(section) == known_params(contract["info"]["description"])
 
 
 def test_document_has_the_limits_of_a_body(document: Json) -> None:

@@ -92,7 +92,10 @@ def params() -> Json:
 
 
 def known_param(name: str) -> Json:
-    """Return the JSON Schema of a known param, and of the scalars that stand for it."""
+    """Return the JSON Schema of a known param, and of the scalars that stand for it.
+
+    An empty one is removed.
+    """
     pattern = schemas.KNOWN_PARAMS[name]
     types, limits = {"null", "string"}, {}
     if all(re.fullmatch(pattern, word) for word in "YN"):
@@ -100,7 +103,7 @@ def known_param(name: str) -> Json:
     if all(re.fullmatch(pattern, digit) for digit in "0123456789"):
         types.add("integer")
         limits = {"minimum": 0, "maximum": 9}
-    return {"type": sorted(types), "pattern": f"^{pattern}$", **limits}
+    return {"type": sorted(types), "pattern": f"^({pattern})?$", **limits}
 
 
 TYPES: dict[type[fields.Field[Any]], str] = {

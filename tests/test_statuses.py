@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from order_statuses import schemas
+
 STATUSES = "/api/2.0/statuses"
 ORDER_LETTERS = "AEGHJKLMQRSUVWXYZ0123456789"
 
@@ -182,7 +184,6 @@ def test_bad_value_is_refused_by_name(
         ("color", "red"),
         ("color", "#97cf4d\n"),
         ("notify", "yes"),
-        ("notify", ""),
         ("inventory", "Y"),
         ("appearance_type", "X"),
         ("gift_cert_status", "AB"),
@@ -344,6 +345,23 @@ def test_update_names_what_it_cannot_update(client: FlaskClient) -> None:
             f"'status' cannot be updated. '{'x' * 64}' cannot be updated."
         ]
     }
+
+
+@pytest.mark.parametrize("name", schemas.KNOWN_PARAMS)
+def test_empty_value_removes_a_known_param(client: FlaskClient, name: str) -> None:
+    value = {"color": "#000000", "inventory": "D", "appearance_type": "I"}.get(
+        name, "Y"
+    )
+    address, other = f"{STATUSES}/12", {"note": ""}
+    created = create(client, params={name: "", **other})
+    for empty in ({"json": {"params": {name: ""}}}, {"data": f"params[{name}]="}):
+        client.put(address, json={"params": {name: value}})
+        assert read(client, address)["params"] == other | {name: value}
+
+        assert client.put(address, **empty).status_code == 200
+        assert read(client, address)["params"] == other
+
+    assert created["params"] == other
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

@@ -276,6 +276,17 @@ def test_order_of_params_is_that_of_the_file(app: Flask, file: Json) -> None:
     assert json.dumps(json.loads(export(app))) == json.dumps(file)
 
 
+def test_empty_value_in_a_file_removes_a_known_param(app: Flask, file: Json) -> None:
+    of(file, "P")["params"] = {"color": "", "note": ""}
+    file["statuses"].append(NEW | {"params": {"repay": "", "note": ""}})
+
+    assert apply(app, file).exit_code == 0
+    after = json.loads(export(app))
+    assert "color" not in of(after, "P")["params"]
+    assert of(after, "P")["params"]["note"] == ""
+    assert of(after, "Z")["params"] == {"note": ""}
+
+
 def test_nothing_is_deleted_without_prune(app: Flask, file: Json) -> None:
     text = export(app)
     of(file, "P").update(params={}, texts={})
@@ -561,6 +572,7 @@ def test_users_move_with_their_keys(
 ) -> None:
     file = str(tmp_path / "users")
     run(app, "deactivate-user", "one@shop.example")
+    run(app, "add-user", "reporter@shop.example", "--read-only")
     assert run(app, "export", file, "--users").exit_code == 0
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
     secret = Path(file).read_text(encoding="utf-8")
@@ -583,7 +595,22 @@ def test_users_move_with_their_keys(
     assert "has API users already" in again.stderr
     assert users == run(app, "users", "--json").stdout
     assert '"users"' in secret
+    assert secret.count('"read_only": true') == users.count('"read_only": true') == 1
     assert '"users"' not in export(app)
+
+
+def test_user_of_a_file_may_write_unless_it_says_otherwise(
+    empty_database: str, file: Json
+) -> None:
+    user = {"email": ADMINISTRATOR, "is_active": True, "keys": {}}
+    with service(empty_database) as app:
+        run(app, "init")
+        wrong = apply(app, file | {"users": [user | {"read_only": "x"}]}, "--users")
+        assert apply(app, file | {"users": [user]}, "--users").exit_code == 0
+        (added,) = json.loads(run(app, "users", "--json").stdout)
+
+    assert "users[0].read_only: Not a valid boolean." in wrong.stderr
+    assert added["read_only"] is False
 
 
 def test_users_are_written_to_a_new_file_alone(app: Flask, tmp_path: Path) -> None:

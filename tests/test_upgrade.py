@@ -1,9 +1,11 @@
 """The upgrade of a database by the next version, which has one migration more."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from subprocess import Popen
 from threading import Event
@@ -19,7 +21,7 @@ from order_statuses.database import db
 from order_statuses.models import StatusText
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, client_of, service
-from .servers import SECONDS, serving
+from .servers import ROOT, SECONDS, serving
 from .test_servers import copy_checkout
 
 NEXT_MIGRATION = """
@@ -42,6 +44,52 @@ from order_statuses.app import create_app
 response = create_app().test_client().get("/readyz")
 print(response.status_code, response.get_data(as_text=True))
 """
+
+
+TABLES_OF_BEFORE = [
+    "CREATE TABLE order_statuses_version (version_num VARCHAR(32) PRIMARY KEY)",
+    "CREATE TABLE order_statuses_catalogue (catalogue_id INTEGER, token VARCHAR(32))",
+]
+
+
+@pytest.mark.parametrize("table", TABLES_OF_BEFORE)
+def test_database_from_before_the_release_is_left_alone_and_said_so(
+    empty_database: str, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service(empty_database) as app:
+        with app.app_context():
+            db.session.execute(text(table))
+            db.session.commit()
+        not_ready = app.test_client().get("/readyz")
+        refused = app.test_cli_runner().invoke(args=["order-statuses", "init"])
+        with app.app_context():
+            tables = db.inspect(db.engine).get_table_names()
+
+    assert (not_ready.status_code, refused.exit_code) == (503, 1)
+    assert refused.stderr == f"Error: {migrations.FROM_BEFORE}\n"
+    assert migrations.FROM_BEFORE in caplog.text
+    assert tables == [table.split()[2]]
+
+
+@pytest.mark.slow
+def test_development_server_says_that_a_database_is_from_before_the_release(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(TABLES_OF_BEFORE[0])
+    ended = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port=0"],
+        cwd=ROOT,
+        env=os.environ
+        | {"DATABASE_URL": f"sqlite:///{file}", "ORDER_STATUSES_LOCAL_ADMIN": "yes"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == f"Error: {migrations.FROM_BEFORE}"
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ def upgrade() -> None:
     sa.Column('user_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('email', sa.String(length=255), nullable=False),
     sa.Column('store_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
+    sa.Column('read_only', sa.Boolean(), nullable=False),
     sa.Column('is_active', sa.Boolean(), nullable=False),
     sa.ForeignKeyConstraint(['store_id'], ['order_statuses_store.store_id'], name=op.f('fk_order_statuses_user_store_id')),
     sa.PrimaryKeyConstraint('user_id', name=op.f('pk_order_statuses_user')),
