@@ -1,6 +1,7 @@
 """The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 from flask import Flask, Request, Response, current_app, request
@@ -90,18 +91,32 @@ def prepare(state: BlueprintSetupState) -> None:
     """
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
-    new = config.Extension(Cache())
-    extension: config.Extension = state.app.extensions.setdefault("order_statuses", new)
+    app = cast(Flask, state.app)
+    check_database(app)
+    if "order_statuses" not in app.extensions:  # create_app adds it before the mounts
+        add_extension(app, config.SETTINGS)
+    extension: config.Extension = app.extensions["order_statuses"]
+    if name := config.changed_since(extension, app.config):
+        raise ValueError(f"{name} has changed since the first mount: set it before.")
     if extension.is_csrf_exempt:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
-    check_database(cast(Flask, state.app))
-    state.app.url_map.converters[AnyPath.NAME] = AnyPath
-    if extension.read_engine is None:  # otherwise create_app has done it
-        config.parse_settings(state.app.config, config.SETTINGS)
+    app.url_map.converters[AnyPath.NAME] = AnyPath
     list_form = cast(ApiBlueprint, state.blueprint).list_form
     if not extension.prefix:
         extension.prefix, extension.list_form = str(state.url_prefix), list_form
-    state.app.cli.add_command(cli.commands)
+    app.cli.add_command(cli.commands)
+
+
+def add_extension(app: Flask, known: Mapping[str, config.Setting]) -> config.Extension:
+    """Parse the *known* settings of *app*, and keep them with what else the API keeps.
+
+    :raise SettingError: naming the setting, for an unknown one or an invalid value
+    """
+    settings = config.parse_settings(app.config, known)
+    given = config.given_in(app.config, settings)
+    extension = config.Extension(Cache(), settings, given)
+    app.extensions["order_statuses"] = extension
+    return extension
 
 
 def check_database(app: Flask) -> None:

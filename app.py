@@ -19,8 +19,7 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
 from order_statuses import config, database, migrations
-from order_statuses.api import create_blueprint
-from order_statuses.caching import Cache
+from order_statuses.api import add_extension, create_blueprint
 from order_statuses.responses import ApiBlueprint, as_error, as_json
 
 NAME = "order_statuses.app"  # also where __name__ is app
@@ -41,18 +40,17 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     # Not from_mapping, which would drop a name that is misspelt in lower case.
     app.config.update(config.from_environment(os.environ))
     app.config.update(settings or {})
-    config.parse_settings(app.config, config.SETTINGS | config.SERVICE_SETTINGS)
-    read_engine = database.connect(app)
-    app.extensions["order_statuses"] = config.Extension(Cache(), read_engine)
+    extension = add_extension(app, config.SETTINGS | config.SERVICE_SETTINGS)
+    extension.read_engine = database.connect(app, extension.settings)
     command = click.get_current_context(silent=True)
     is_flask_run = command is not None and command.info_name == "run"
-    if is_flask_run and app.config["ORDER_STATUSES_LOCAL_ADMIN"]:
+    if is_flask_run and extension.settings["ORDER_STATUSES_LOCAL_ADMIN"]:
         from order_statuses import local_admin  # here: under flask run alone
 
         local_admin.install(app)
     app.register_error_handler(HTTPException, as_error)
-    docs = app.config["ORDER_STATUSES_DOCS"]
-    list_form = app.config["ORDER_STATUSES_LIST_FORM"]
+    docs = extension.settings["ORDER_STATUSES_DOCS"]
+    list_form = extension.settings["ORDER_STATUSES_LIST_FORM"]
     versioned = create_blueprint(list_form=list_form, docs=docs)
     app.register_blueprint(versioned, url_prefix="/api/2.0")
     unversioned = create_blueprint("order_statuses_unversioned", "envelope", docs)

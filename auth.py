@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from .config import setting
 from .database import db, read
 from .models import ChangeTag, Key, User
 
@@ -55,7 +56,7 @@ def authorize(app: Flask, request: Request, *, is_resource: bool) -> None:
     :raise 403: the caller may not do it, or a browser was tricked into it
     """
     g.order_statuses_tags = set()  # a shop's requests may share g
-    identify = app.config["ORDER_STATUSES_IDENTIFY"]
+    identify = setting("ORDER_STATUSES_IDENTIFY")
     found = app.ensure_sync(identify)() if identify else identify_user()
     if found is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
-from flask import Request, Response, current_app, g, request
+from flask import Request, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, PreconditionFailed, PreconditionRequired
 from werkzeug.http import generate_etag, parse_etags
@@ -171,7 +171,7 @@ def check_preconditions(conditions: Conditions, view: View, **ids: str) -> None:
     :raise 428: a condition is required, and there is none
     :raise 412: the resource is not what the client has seen
     """
-    required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
+    required = config.setting("ORDER_STATUSES_REQUIRE_IF_MATCH")
     if required and request.method != "POST" and conditions.if_match is None:
         raise PreconditionRequired("Send If-Match with the ETag that a GET gives.")
     if conditions != (None, None):

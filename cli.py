@@ -9,14 +9,14 @@ from typing import IO, Any
 
 import click
 from flask import g
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import database, migrations, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
-from .config import __version__, extension
+from .config import __version__, check_unchanged, extension
 from .database import NOT_SET_UP, db, transaction
 from .models import MAX_ID, Key, Store, StoreText, User
 
@@ -27,6 +27,8 @@ class Commands(AppGroup):
     """Commands that say in words what the database or a file has wrong."""
 
     def invoke(self, context: click.Context) -> Any:
+        with context.ensure_object(ScriptInfo).load_app().app_context():
+            check_unchanged()
         try:
             return super().invoke(context)
         except BadRequest as error:

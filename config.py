@@ -5,7 +5,7 @@ sets it in ``app.config``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple, cast
@@ -135,6 +135,8 @@ class Extension:
     """What the API keeps for one application: ``app.extensions["order_statuses"]``."""
 
     cache: Any  # of responses, a caching.Cache
+    settings: dict[str, Any]  # parsed at the mount, defaults included
+    given: dict[str, Any]  # those of them that app.config had then, as it had them
     read_engine: Engine | None = None  # of the standalone service
     prefix: str = ""  # where the API was mounted first
     list_form: str = "array"  # there
@@ -146,19 +148,55 @@ def extension() -> Extension:
     return cast(Extension, current_app.extensions["order_statuses"])
 
 
+def setting(name: str) -> Any:
+    """Return a setting of the running application as it was at the mount.
+
+    :raise RuntimeError: ``app.config`` has another value of some setting now
+    """
+    check_unchanged()
+    return extension().settings[name]
+
+
+def check_unchanged() -> None:
+    """Check that nobody has changed a setting since the mount: it would do nothing.
+
+    :raise RuntimeError: somebody has
+    """
+    if name := changed_since(extension(), current_app.config):
+        raise RuntimeError(
+            f"{name} has changed in app.config since the API was mounted. "
+            "Set it before the mount."
+        )
+
+
+def changed_since(extension: Extension, app_config: Mapping[str, Any]) -> str | None:
+    """Return the name of a setting that is not as it was at the mount, if one is."""
+    # Dictionaries compare by identity, then by equality; a missing key is a difference.
+    before, now = extension.given, given_in(app_config, extension.settings)
+    if now == before:
+        return None
+    names = extension.settings
+    return next(n for n in names if given_in(now, [n]) != given_in(before, [n]))
+
+
+def given_in(app_config: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of these *names* that *app_config* has."""
+    return {name: app_config[name] for name in names if name in app_config}
+
+
 def languages() -> tuple[str, ...]:
     """Return the running application's languages, the default first."""
-    return cast(tuple[str, ...], current_app.config["ORDER_STATUSES_LANGUAGES"])
+    return cast(tuple[str, ...], setting("ORDER_STATUSES_LANGUAGES"))
 
 
 def types() -> tuple[str, ...]:
     """Return the running application's types of statuses, the default first."""
-    return cast(tuple[str, ...], current_app.config["ORDER_STATUSES_TYPES"])
+    return cast(tuple[str, ...], setting("ORDER_STATUSES_TYPES"))
 
 
 def shows_position() -> bool:
     """Return whether the running application's statuses have their position."""
-    return cast(bool, current_app.config["ORDER_STATUSES_POSITION"])
+    return cast(bool, extension().settings["ORDER_STATUSES_POSITION"])
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -175,21 +213,25 @@ def is_ours(name: str) -> bool:
     return name.startswith("ORDER_STATUSES_") and not OF_KUBERNETES.fullmatch(name)
 
 
-def parse_settings(app_config: dict[str, Any], settings: Mapping[str, Setting]) -> None:
-    """Give *app_config* the *settings* it lacks, and parse each value in place.
+def parse_settings(
+    app_config: Mapping[str, Any], known: Mapping[str, Setting]
+) -> dict[str, Any]:
+    """Return the *known* settings that *app_config* has, parsed, and other defaults.
 
-    :raise ValueError: naming the setting, for an unknown one or an invalid value
+    :raise SettingError: naming the setting, for an unknown one or an invalid value
     """
     for name in app_config:
-        if is_ours(name) and name not in settings:
-            raise SettingError(f"{name} is no setting here; {hint(name, settings)}")
-    for name, setting in settings.items():
+        if is_ours(name) and name not in known:
+            raise SettingError(f"{name} is no setting here; {hint(name, known)}")
+    parsed = {}
+    for name, setting in known.items():
         value = app_config.get(name, setting.default)
         try:
-            app_config[name] = setting.parse(value)
+            parsed[name] = setting.parse(value)
         except (ValueError, LookupError, TypeError, AttributeError, ArgumentError):
             # Without the value, which may hold a password.
             raise SettingError(f"{name} must be {setting.meaning}.") from None
+    return parsed
 
 
 def hint(name: str, settings: Mapping[str, Setting]) -> str:

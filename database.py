@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
-from .config import SettingError, extension
+from .config import SettingError, check_unchanged, extension
 from .models import RENEW, RENEWED_IN, Base, ChangeTag
 
 if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
@@ -64,7 +64,7 @@ AFTER_COMMIT = "order_statuses_after_commit"
 logger = logging.getLogger(__name__)
 
 
-def connect(app: Flask) -> sa.Engine:
+def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
     """Give the standalone service its database, and return the engine for reads.
 
     Nothing is opened before the first request.
@@ -73,8 +73,8 @@ def connect(app: Flask) -> sa.Engine:
     """
     from flask_sqlalchemy import SQLAlchemy
 
-    app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(app.config)
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings["DATABASE_URL"]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings)
     try:
         SQLAlchemy(app)
     except OSError as error:  # the instance folder cannot be made
@@ -85,7 +85,7 @@ def connect(app: Flask) -> sa.Engine:
             check_writable(str(engine.url.database))
             sa.event.listen(engine, "connect", set_pragmas)
             return engine  # its driver begins no transaction before a write
-        set_parameters(engine, postgresql_parameters(app.config))
+        set_parameters(engine, postgresql_parameters(settings))
         # One statement needs no BEGIN and no ROLLBACK, which are round trips. The pool
         # is that of db.engine. Made once: each call would return another engine.
         return engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -286,7 +286,7 @@ def wait_for_lock() -> None:
 
     A retry rolls back, so there is none after the shop has written something.
     """
-    seconds = current_app.config.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
+    seconds = extension().settings.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
     end = time.monotonic() + seconds
     must_stay = has_work_of_shop()
     while True:
@@ -315,7 +315,12 @@ def has_work_of_shop() -> bool:
 
 
 def take_lock() -> None:
-    """Renew the change tag, which makes every other writer wait."""
+    """Renew the change tag, which makes every other writer wait.
+
+    :raise RuntimeError: a setting has changed since the mount
+    :raise 503: the database was never set up
+    """
+    check_unchanged()
     session = current_session()
     if connection_of(session).execute(RENEW).rowcount == 0:
         raise not_initialised()

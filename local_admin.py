@@ -28,7 +28,8 @@ IPV4_IN_IPV6 = "0000000000000000FFFF0000"  # before an address, in the second ta
 
 def install(app: Flask) -> None:
     """Let the local administrator use *app*, and set up an SQLite database."""
-    app.config["ORDER_STATUSES_IDENTIFY"] = identify_local_admin
+    settings = app.extensions["order_statuses"].settings
+    settings["ORDER_STATUSES_IDENTIFY"] = identify_local_admin
     if not is_running_from_reloader():
         click.echo(
             "WARNING: requests from this machine need no credentials. "

@@ -55,7 +55,7 @@ def document(**_: str) -> Response:
 @bp.get("/docs")
 def page(**_: str) -> Response:
     """Show the document, to read and to try."""
-    has_own_login = current_app.config["ORDER_STATUSES_IDENTIFY"] is not None
+    has_own_login = config.setting("ORDER_STATUSES_IDENTIFY") is not None
     html = TEMPLATES.get_template("index.html").render(
         # Relative, since a server in front may have another prefix.
         folder="" if request.path.endswith("/") else "docs/",
@@ -185,7 +185,7 @@ def put_in_list_form(schemas: Json, list_form: str) -> None:
 
 def put_in_condition(contract: Json) -> None:
     """Say that If-Match is required on PUT and DELETE, or that nothing is a 428."""
-    is_required = current_app.config["ORDER_STATUSES_REQUIRE_IF_MATCH"]
+    is_required = config.setting("ORDER_STATUSES_REQUIRE_IF_MATCH")
     required = {"required": True, "example": "*"}
     condition = contract["components"]["parameters"]["If-Match"] | required
     for path in contract["paths"].values():

@@ -133,7 +133,7 @@ def check_deletable(status: Status) -> None:
     """
     if status.is_default == "Y":
         raise BadRequest("A default status cannot be deleted; set is_default to N.")
-    count_orders = current_app.config["ORDER_STATUSES_COUNT_ORDERS"]
+    count_orders = config.setting("ORDER_STATUSES_COUNT_ORDERS")
     if count_orders is None:
         return
     try:

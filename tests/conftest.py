@@ -238,6 +238,12 @@ def examples_of(number: int, *, anew: bool, **options: Any) -> settings:
     )
 
 
+def settings_of(app: Flask) -> dict[str, Any]:
+    """Return the parsed settings of *app*, for tests of a service that is shared."""
+    parsed: dict[str, Any] = app.extensions["order_statuses"].settings
+    return parsed
+
+
 def basic(email: str, key: str) -> str:
     return "Basic " + b64encode(f"{email}:{key}".encode()).decode()
 

@@ -66,7 +66,8 @@ class CheckedClient(FlaskClient):
 
 def contract_of(app: Flask, prefix: str) -> "Contract":
     """Return the contract that *app* publishes at *prefix*."""
-    return published(prefix, *[app.config[name] for name in SETTINGS])
+    settings = app.extensions["order_statuses"].settings
+    return published(prefix, *[settings[name] for name in SETTINGS])
 
 
 @cache

@@ -17,6 +17,7 @@ from .conftest import (
     KEY,
     basic,
     client_of,
+    settings_of,
 )
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
@@ -230,7 +231,7 @@ def test_service_without_users_says_how_to_add_one(
 def shop_client(app: Flask, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     """A caller whom the shop's own login knows, and who may only read."""
     reader = Caller("reader", read_only=True)
-    monkeypatch.setitem(app.config, "ORDER_STATUSES_IDENTIFY", lambda: reader)
+    monkeypatch.setitem(settings_of(app), "ORDER_STATUSES_IDENTIFY", lambda: reader)
     return app.test_client()
 
 

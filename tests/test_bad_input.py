@@ -10,6 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from .conftest import settings_of
+
 STATUS = "/api/2.0/statuses/2"
 LARGE = "9" * 30  # past 64 bits
 FIELDS = [f"f{number}" for number in range(10_000)]
@@ -162,7 +164,7 @@ def test_other_text_that_is_not_utf8_is_an_error_of_the_server(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identify = partial(b"\xff".decode, "utf-8")
-    monkeypatch.setitem(app.config, "ORDER_STATUSES_IDENTIFY", identify)
+    monkeypatch.setitem(settings_of(app), "ORDER_STATUSES_IDENTIFY", identify)
 
     with pytest.raises(UnicodeDecodeError):
         client.get(STATUS)

@@ -71,9 +71,12 @@ def test_settings_are_read_from_the_environment(
 
     app = create_app()
 
-    assert str(app.config["DATABASE_URL"]) == "postgresql+psycopg://db.example/statuses"
-    assert app.config["ORDER_STATUSES_LANGUAGES"] == ("de", "pt-BR")
-    assert app.config["ORDER_STATUSES_LIST_FORM"] == "envelope"
+    settings = app.extensions["order_statuses"].settings
+    assert str(settings["DATABASE_URL"]) == "postgresql+psycopg://db.example/statuses"
+    assert settings["ORDER_STATUSES_LANGUAGES"] == ("de", "pt-BR")
+    assert settings["ORDER_STATUSES_LIST_FORM"] == "envelope"
+    assert app.config["ORDER_STATUSES_LANGUAGES"] == "de, pt-BR"
+    assert "ORDER_STATUSES_TYPES" not in app.config
 
 
 @pytest.mark.parametrize(

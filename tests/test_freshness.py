@@ -20,6 +20,7 @@ from .conftest import (
     BOUND,
     client_of,
     service,
+    settings_of,
     statements_of,
 )
 
@@ -70,7 +71,7 @@ def test_read_is_one_statement_for_a_caller_whom_the_shop_knows(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = Caller("reader")
-    monkeypatch.setitem(app.config, "ORDER_STATUSES_IDENTIFY", lambda: caller)
+    monkeypatch.setitem(settings_of(app), "ORDER_STATUSES_IDENTIFY", lambda: caller)
     client = app.test_client()
     client.get(COMPLETE)
 

@@ -224,7 +224,8 @@ def under(command: str) -> click.Context:
 
 def test_other_commands_have_no_local_admin(database: str) -> None:
     with under("shell"), service(database, ORDER_STATUSES_LOCAL_ADMIN="yes") as app:
-        assert app.config["ORDER_STATUSES_IDENTIFY"] is None
+        settings = app.extensions["order_statuses"].settings
+        assert settings["ORDER_STATUSES_IDENTIFY"] is None
 
 
 @pytest.fixture

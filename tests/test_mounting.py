@@ -62,7 +62,7 @@ from order_statuses.models import (
     User,
 )
 
-from .conftest import ADMINISTRATOR, KEY, basic
+from .conftest import ADMINISTRATOR, KEY, basic, settings_of
 from .test_commands import run
 
 OWNER = Caller("the shop's owner")
@@ -349,7 +349,7 @@ def test_failure_is_json_below_the_prefix_whatever_the_shop_does_with_exceptions
     reported = []
     shop.testing = False
     shop.register_error_handler(Exception, lambda error: ("<h1>Sorry</h1>", 500))
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: 1 / 0
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = lambda: 1 / 0
     shop.add_url_rule("/page", view_func=lambda: str(1 / 0))
 
     def report(_: Flask, exception: Exception, **__: Any) -> None:
@@ -472,7 +472,7 @@ def test_shop_may_have_flask_sqlalchemy_lite(database: str) -> None:
 def test_stranger_is_sent_to_the_login_of_the_shop(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = lambda: None
     refused = visitor.get(STATUSES)
 
     assert refused.json == {
@@ -485,7 +485,7 @@ def test_stranger_is_sent_to_the_login_of_the_shop(
 
 @on_sqlite
 def test_shop_may_ask_our_api_users_too(shop: Flask, visitor: FlaskClient) -> None:
-    shop.config["ORDER_STATUSES_IDENTIFY"] = auth.identify_user
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = auth.identify_user
     known = {"Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR)}
 
     assert visitor.get(STATUSES, headers=known).status_code == 200
@@ -498,7 +498,7 @@ def test_shop_may_ask_our_api_users_too(shop: Flask, visitor: FlaskClient) -> No
 def test_shop_that_names_no_callers_has_our_api_users(
     shop: Flask, visitor: FlaskClient
 ) -> None:
-    shop.config["ORDER_STATUSES_IDENTIFY"] = None
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = None
 
     assert visitor.get(STATUSES).status_code == 401
 
@@ -510,7 +510,7 @@ def test_shop_that_names_no_callers_has_our_api_users(
 def test_mistake_of_the_shop_admits_nobody(
     shop: Flask, visitor: FlaskClient, identify: Callable[[], Any]
 ) -> None:
-    shop.config["ORDER_STATUSES_IDENTIFY"] = identify
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = identify
     shop.register_error_handler(500, lambda error: ("<h1>Sorry</h1>", 500))
     refused = visitor.get(STATUSES)
 
@@ -544,7 +544,9 @@ def test_csrf_protection_is_lifted_by_one_call(
 def test_missing_table_of_the_shop_is_an_error_of_the_shop(
     shop: Flask, visitor: FlaskClient, caplog: pytest.LogCaptureFixture, statement: str
 ) -> None:
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: db.session.execute(text(statement))
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = lambda: db.session.execute(
+        text(statement)
+    )
     refused = visitor.get(STATUSES)
 
     assert (refused.status_code, refused.get_json()["status"]) == (500, 500)
@@ -563,7 +565,7 @@ def test_error_of_the_shop_is_json_and_reaches_its_log(
         raise kind("a mistake of the shop")
 
     shop.register_error_handler(kind, lambda error: "<h1>Sorry</h1>")
-    shop.config["ORDER_STATUSES_IDENTIFY"] = fail
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = fail
     refused = visitor.get(STATUSES)
 
     assert (refused.status_code, refused.get_json()["status"]) == (500, 500)
@@ -574,7 +576,7 @@ def test_error_of_the_shop_is_json_and_reaches_its_log(
 
 
 def set_veto(shop: Flask, count_orders: Callable[[reading.OrderStatus], int]) -> None:
-    shop.config["ORDER_STATUSES_COUNT_ORDERS"] = count_orders
+    settings_of(shop)["ORDER_STATUSES_COUNT_ORDERS"] = count_orders
 
 
 def count_orders(status: reading.OrderStatus) -> int:
@@ -872,6 +874,90 @@ def test_template_shows_the_label_of_an_order(shop: Flask) -> None:
         labels = {status.status: status for status in reading.list_statuses("O")}
 
         assert render_template_string(template, labels=labels) == "Backordered #28abf6"
+
+
+# Its settings, which are read at the mount.
+
+CHANGED = "ORDER_STATUSES_LANGUAGES has changed in app.config since the API was mounted"
+
+
+def use(shop: Flask, how: str) -> object:
+    """Use the API in one of the ways that there are."""
+    if how == "command":
+        return shop.test_cli_runner().invoke(
+            args=["order-statuses", "users"], catch_exceptions=False
+        )
+    if how in {"GET", "POST", "OPTIONS"}:
+        shop.testing = True  # errors come through
+        return shop.test_client().open(STATUSES, method=how, json={"description": "x"})
+    with shop.app_context():
+        if how == "list_statuses":
+            return reading.list_statuses("O")
+        if how == "get_status_or_404":
+            return reading.get_status_or_404("1")
+        writing.replace_stores({2: "Second store"})
+        db.session.commit()
+        return None
+
+
+WAYS = ["GET", "POST", "OPTIONS", "list_statuses", "get_status_or_404"]
+WAYS += ["replace_stores", "command"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("how", WAYS)
+def test_setting_that_changes_after_the_mount_is_an_error(
+    shop: Flask, how: str
+) -> None:
+    use(shop, how)
+    shop.config["ORDER_STATUSES_LANGUAGES"] = "en,de"
+
+    with pytest.raises(RuntimeError, match=CHANGED):
+        use(shop, how)
+
+
+@on_sqlite
+def test_setting_that_is_taken_away_after_the_mount_is_an_error(database: str) -> None:
+    with open_shop(database, ORDER_STATUSES_LANGUAGES="en,ru") as shop:
+        del shop.config["ORDER_STATUSES_LANGUAGES"]
+
+        with pytest.raises(RuntimeError, match=CHANGED):
+            use(shop, "GET")
+
+
+@on_sqlite
+def test_setting_may_be_set_to_the_same_value_again(database: str) -> None:
+    with open_shop(database, ORDER_STATUSES_LANGUAGES=["en", "ru"]) as shop:
+        shop.config["ORDER_STATUSES_LANGUAGES"] = ["en", "ru"]
+
+        assert use(shop, "list_statuses")
+
+
+@on_sqlite
+def test_settings_of_the_shop_stay_as_they_were_given(database: str) -> None:
+    given = {
+        "ORDER_STATUSES_LANGUAGES": "ru,en",
+        "ORDER_STATUSES_REQUIRE_IF_MATCH": "no",
+    }
+    with open_shop(database, **given) as shop:
+        visitor = shop.test_client()
+        shown = visitor.get(f"{STATUSES}/1").get_json()
+        updated = visitor.put(f"{STATUSES}/1", data="description=x")
+
+        assert (shown["lang_code"], updated.status_code) == ("ru", 200)
+        ours = {n: v for n, v in shop.config.items() if n.startswith("ORDER_STATUSES_")}
+        assert ours == given | {
+            "ORDER_STATUSES_IDENTIFY": ours["ORDER_STATUSES_IDENTIFY"]
+        }
+
+
+def test_second_mount_with_other_settings_is_refused() -> None:
+    shop = build_shop()
+    mount(shop)
+    shop.config["ORDER_STATUSES_TYPES"] = "O"
+
+    with pytest.raises(ValueError, match="ORDER_STATUSES_TYPES has changed since"):
+        shop.register_blueprint(create_blueprint("again"), url_prefix="/again")
 
 
 # The storefronts of the shop.

@@ -22,7 +22,7 @@ from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 from order_statuses.auth import Caller
 
-from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service
+from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service, settings_of
 from .contract import NEVER_OPENED
 from .servers import ROOT
 from .test_documentation import NEW, PROCESSED
@@ -476,7 +476,8 @@ def test_example_of_an_error_is_what_the_service_says(
     sent = {"path": "/statuses", "method": "GET", **ERRORS[name]}
     path = f"/api/2.0{sent.pop('path')}"
     for setting, value in ERROR_SETTINGS.get(name, {}).items():
-        monkeypatch.setitem(app.config, setting, value)
+        place = app.config if setting == "TESTING" else settings_of(app)
+        monkeypatch.setitem(place, setting, value)
     response = client_of(app, ADMINISTRATOR).open(path, **sent)
 
     assert response.json == error_examples(strict_document)[name]

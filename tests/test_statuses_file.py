@@ -32,6 +32,7 @@ from .conftest import (
     SqliteDatabases,
     client_of,
     service,
+    settings_of,
     watching,
 )
 from .embedding import Wheel, build_shop, clean_environment, migrate, mount
@@ -325,7 +326,7 @@ def test_prune_keeps_what_is_built_in_or_in_use(
     client.post("/api/2.0/statuses", json={"description": "Packed"})
     in_use = {"A": 3}
     count = lambda status: in_use.get(status.status, 0)  # noqa: E731
-    monkeypatch.setitem(app.config, "ORDER_STATUSES_COUNT_ORDERS", count)
+    monkeypatch.setitem(settings_of(app), "ORDER_STATUSES_COUNT_ORDERS", count)
     file["statuses"] = [of(file, "P")]
 
     planned = apply(app, file, "--prune", "--dry-run").stdout.splitlines()
