@@ -37,7 +37,7 @@ def filter_case(
     service, which takes a number by its digits.
     """
     if is_valid(case):
-        body = case.body if isinstance(case.body, dict) else {}
+        body: Any = case.body if isinstance(case.body, dict) else {}
         values = [body.get("position"), *(body.get("params") or {}).values()]
         return not any(isinstance(value, float) for value in values)
     parameters = (case.query or {}).values()

@@ -131,7 +131,7 @@ def test_postman_needs_no_change_of_what_it_imports(
 def proxy(server: str) -> Iterator[httpx.Client]:
     """A client of the service that sends everything through Prism."""
     port = free_port()
-    command = [PROGRAMS / "prism", "proxy", f"{server}/openapi.json", server]
+    command = [str(PROGRAMS / "prism"), "proxy", f"{server}/openapi.json", server]
     with subprocess.Popen([*command, "--errors", f"--port={port}"]) as process:
         try:
             wait_until(lambda: process.poll() is not None or is_open(port))
