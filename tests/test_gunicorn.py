@@ -282,4 +282,4 @@ def test_restart_loses_no_request(database: str, threads: str) -> None:
                     seen = [status for client in asking for status in client.result()]
 
     assert set(seen) == {200}
-    assert len(seen) > 50
+    assert len(seen) > 10
