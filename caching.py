@@ -46,6 +46,14 @@ class Conditions(NamedTuple):
     if_match: str | None
     if_none_match: str | None
 
+    def is_stale(self, etag: str) -> bool:
+        """Return whether the client expects another ETag than *etag*."""
+        return self.if_match is not None and not has_tag(self.if_match, etag)
+
+    def is_known(self, etag: str) -> bool:
+        """Return whether the client has what *etag* stands for."""
+        return self.if_none_match is not None and has_tag(self.if_none_match, etag)
+
 
 class Entry(NamedTuple):
     """What a view made of a GET, with its ETag."""
@@ -137,11 +145,9 @@ def conditional(entry: Entry, conditions: Conditions) -> Response:
 
     :raise 412: it is not what the client expects
     """
-    if conditions.if_match and not has_tag(conditions.if_match, entry.etag):
+    if conditions.is_stale(entry.etag):
         raise PreconditionFailed(CHANGED)
-    known = conditions.if_none_match
-    is_known = known is not None and has_tag(known, entry.etag)
-    return entry.as_response(304 if is_known else 200)
+    return entry.as_response(304 if conditions.is_known(entry.etag) else 200)
 
 
 def read_conditions(request: Request) -> Conditions:
@@ -176,10 +182,7 @@ def check_preconditions(conditions: Conditions, view: View, **ids: str) -> None:
         raise PreconditionRequired("Send If-Match with the ETag that a GET gives.")
     if conditions != (None, None):
         etag = generate_etag(inspect.unwrap(view)(**ids).get_data())
-        expected, known = conditions
-        if (expected and not has_tag(expected, etag)) or (
-            known and has_tag(known, etag)
-        ):
+        if conditions.is_stale(etag) or conditions.is_known(etag):
             raise PreconditionFailed(CHANGED)
 
 

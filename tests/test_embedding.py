@@ -188,7 +188,7 @@ def test_example_is_short() -> None:
 
 
 @pytest.mark.parametrize("is_cloned", [False, True])
-def test_newcomer_gets_the_stock_statuses(
+def test_newcomer_gets_the_default_statuses(
     wheel: Wheel, tmp_path: Path, is_cloned: bool
 ) -> None:
     fresh_app = FRESH_APP

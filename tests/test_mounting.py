@@ -150,14 +150,14 @@ def count_statuses(shop: Flask) -> int:
     return len(statuses)
 
 
-def test_stock_is_loaded_without_migrations(empty_shop: Flask) -> None:
+def test_statuses_are_seeded_without_migrations(empty_shop: Flask) -> None:
     loaded = run(empty_shop, "seed", "--create-tables")
 
     assert loaded.exit_code == 0, loaded.output
     assert count_statuses(empty_shop) == 7
 
 
-def test_stock_is_loaded_once(empty_shop: Flask) -> None:
+def test_statuses_are_seeded_once(empty_shop: Flask) -> None:
     run(empty_shop, "seed", "--create-tables")
     empty_shop.test_client().delete(f"{STATUSES}/3")
 
@@ -165,7 +165,7 @@ def test_stock_is_loaded_once(empty_shop: Flask) -> None:
     assert count_statuses(empty_shop) == 6
 
 
-def test_stock_needs_tables(empty_shop: Flask) -> None:
+def test_seed_needs_tables(empty_shop: Flask) -> None:
     refused = run(empty_shop, "seed")
 
     assert refused.exit_code == 1
@@ -174,7 +174,7 @@ def test_stock_needs_tables(empty_shop: Flask) -> None:
         assert inspect(db.engine).get_table_names() == []
 
 
-def test_stock_needs_every_table(empty_shop: Flask) -> None:
+def test_seed_needs_every_table(empty_shop: Flask) -> None:
     run(empty_shop, "seed", "--create-tables")
     with empty_shop.app_context(), db.engine.begin() as connection:
         connection.execute(text("DROP TABLE order_statuses_key"))
@@ -195,7 +195,7 @@ def test_init_leaves_the_tables_of_a_shop_alone(empty_shop: Flask) -> None:
         assert "order_statuses_alembic" not in inspect(db.engine).get_table_names()
 
 
-def test_commands_need_the_stock(empty_shop: Flask) -> None:
+def test_commands_need_the_seed(empty_shop: Flask) -> None:
     with empty_shop.app_context():
         Base.metadata.create_all(db.engine)
     refused = run(empty_shop, "add-store", "2", "Outlet")
@@ -222,7 +222,9 @@ def begin_at_once(engine: Engine) -> None:
 
 
 @on_sqlite
-def test_stock_is_loaded_where_the_shop_begins_transactions(empty_shop: Flask) -> None:
+def test_statuses_are_seeded_where_the_shop_begins_transactions(
+    empty_shop: Flask,
+) -> None:
     with empty_shop.app_context():
         begin_at_once(db.engine)
     loaded = run(empty_shop, "seed", "--create-tables")
@@ -236,7 +238,7 @@ def test_stock_is_loaded_where_the_shop_begins_transactions(empty_shop: Flask) -
 @pytest.mark.parametrize(
     "mode", [{}, *[{"autocommit": False}] * (sys.version_info >= (3, 12))]
 )
-def test_stock_is_loaded_in_every_mode_of_the_driver(
+def test_statuses_are_seeded_in_every_mode_of_the_driver(
     empty_database: str, mode: dict[str, Any]
 ) -> None:
     options = {"connect_args": mode}
@@ -247,7 +249,7 @@ def test_stock_is_loaded_in_every_mode_of_the_driver(
         assert count_statuses(shop) == 7
 
 
-def test_stock_is_loaded_by_one_call(empty_shop: Flask) -> None:
+def test_statuses_are_seeded_by_one_call(empty_shop: Flask) -> None:
     with empty_shop.app_context():
         with pytest.raises(DBAPIError):
             migrations.seed_statuses()
@@ -272,7 +274,7 @@ def test_tables_are_not_created_beside_those_of_alembic(empty_shop: Flask) -> No
     assert count_statuses(empty_shop) == 7
 
 
-def test_created_status_follows_the_loaded_stock(empty_shop: Flask) -> None:
+def test_created_status_follows_the_seeded_ones(empty_shop: Flask) -> None:
     run(empty_shop, "seed", "--create-tables")
     created = empty_shop.test_client().post(STATUSES, json={"description": "Packed"})
 

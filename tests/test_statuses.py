@@ -34,7 +34,7 @@ def problems(client: FlaskClient, **fields: Any) -> dict[str, list[str]]:
     return errors
 
 
-def test_list_has_the_stock_statuses_of_the_type(client: FlaskClient) -> None:
+def test_list_has_the_default_statuses_of_the_type(client: FlaskClient) -> None:
     orders = client.get(STATUSES).json
     certificates = client.get(f"{STATUSES}?type=G").json
 

@@ -88,7 +88,7 @@ def test_foreign_keys_are_enforced_after_init(empty_app: Flask) -> None:
 
 
 @pytest.mark.slow
-def test_ten_inits_at_once_leave_one_set_of_stock_data(
+def test_ten_inits_at_once_leave_one_set_of_default_statuses(
     empty_database: str, empty_app: Flask
 ) -> None:
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", "init"]
@@ -127,7 +127,7 @@ def test_init_waits_for_another_longer_than_a_request_would(
         ("ru,de", {"ru": "Обработан", "de": "Обработан"}),
     ],
 )
-def test_stock_data_is_loaded_in_the_configured_languages(
+def test_default_statuses_are_loaded_in_the_configured_languages(
     empty_database: str, languages: str, described: dict[str, str]
 ) -> None:
     with service(empty_database, ORDER_STATUSES_LANGUAGES=languages) as app:
