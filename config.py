@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, cast
 
 import click
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -153,20 +153,25 @@ def setting(name: str) -> Any:
 
     :raise RuntimeError: ``app.config`` has another value of some setting now
     """
-    check_unchanged()
-    return extension().settings[name]
+    return check_unchanged().settings[name]
 
 
-def check_unchanged() -> None:
+def check_unchanged() -> Extension:
     """Check that nobody has changed a setting since the mount: it would do nothing.
+
+    Return what the API keeps for the running application.
 
     :raise RuntimeError: somebody has
     """
-    if name := changed_since(extension(), current_app.config):
+    # Unwrapped once: each use of a proxy costs a look-up.
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    extension: Extension = app.extensions["order_statuses"]
+    if name := changed_since(extension, app.config):
         raise RuntimeError(
             f"{name} has changed in app.config since the API was mounted. "
             "Set it before the mount."
         )
+    return extension
 
 
 def changed_since(extension: Extension, app_config: Mapping[str, Any]) -> str | None:

@@ -110,22 +110,18 @@ def query_statuses(
     default, *others = config.languages()
     asked = lang_code if lang_code in others else default
     seen = {"asked": asked, "default": default, "store_id": store_id}
-    return [
-        OrderStatus(
-            status_id=str(row.status_id),
-            status=row.status,
-            type=row.type,
-            is_default=row.is_default,
-            position=str(row.position),
-            description=row.description,
-            email_subj=row.email_subj,
-            email_header=row.email_header,
-            lang_code=asked,
-            params=ImmutableDict(row.params),
-        )
-        for row in read(query, {**key, **seen})
-        if row.status_id is not None
-    ]
+    rows = read(query, {**key, **seen})
+    names = rows[0]._fields
+    # A look-up by name in each row would cost as much as the query.
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return [as_status(row, asked) for row in found if row["status_id"] is not None]
+
+
+def as_status(row: dict[str, Any], lang_code: str) -> OrderStatus:
+    del row["tag"]
+    row["status_id"], row["position"] = str(row["status_id"]), str(row["position"])
+    row["params"] = ImmutableDict(row["params"])
+    return OrderStatus(lang_code=lang_code, **row)
 
 
 def list_stores(store_id: int | None = None) -> list[Storefront]:

@@ -37,18 +37,13 @@ def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Res
 
     Dataclasses are objects of their fields, the position only by the setting.
     """
-    text = json.dumps(
-        body, ensure_ascii=False, separators=(",", ":"), default=fields_of
-    )
+    fields = vars if config.shows_position() else fields_but_position
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=fields)
     return Response(text, status, headers, content_type="application/json")
 
 
-def fields_of(item: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that clients see."""
-    fields = dict(vars(item))
-    if not config.shows_position():
-        fields.pop("position", None)
-    return fields
+def fields_but_position(item: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(item).items() if name != "position"}
 
 
 def no_content(headers: Headers | None = None) -> Response:
