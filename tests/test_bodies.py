@@ -642,5 +642,4 @@ def test_time_of_a_body_is_in_proportion_to_its_length(app: Flask, shape: str) -
     with app.app_context():
         part_, whole = seconds(2**17), seconds(2**20)
 
-    assert whole < 2
     assert whole < 24 * part_ + 0.05
