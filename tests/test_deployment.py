@@ -233,6 +233,12 @@ def test_unit_is_valid_and_hardened(machine: Machine) -> None:
 
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    assert f"Requires={unit.stem}.socket\n" in unit.read_text()
+    (address,) = re.findall(
+        "(?m)^ListenStream=(.*)$", unit.with_suffix(".socket").read_text()
+    )
+    nginx = machine.folder / "etc" / "nginx" / "conf.d" / "order-statuses.conf"
+    assert set(re.findall("proxy_pass http://(.*);", nginx.read_text())) == {address}
     call("systemd-analyze", "security", "--offline=yes", "--threshold=30", str(unit))
 
 

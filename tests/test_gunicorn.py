@@ -10,7 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event
@@ -158,17 +158,19 @@ def test_no_header_changes_the_address(server: Server, headers: dict[str, str]) 
     assert response.json()["status_id"] == "2"
 
 
-def start(folder: Path, *options: str, **settings: str) -> tuple[int, list[str]]:
+def start(*options: str, **settings: str) -> tuple[int, list[str]]:
     """Start gunicorn, which refuses; return its status, and what is not its own log."""
     command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
     ended = subprocess.run(
-        command, cwd=folder, env=os.environ | settings, capture_output=True, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    return ended.returncode, own_lines(ended.stderr)
-
-
-def own_lines(log: str) -> list[str]:
-    return [line for line in log.splitlines() if not line.startswith("[")]
+    own = [line for line in ended.stderr.splitlines() if not line.startswith("[")]
+    return ended.returncode, own
 
 
 TYPES = "ORDER_STATUSES_TYPES must be distinct capital letters such as O,G."
@@ -182,7 +184,7 @@ def test_each_start_with_a_wrong_setting_prints_one_line(
     def fail(number: int) -> tuple[int, list[str]]:
         options = ("--bind=127.0.0.1:0", f"--pid={tmp_path}/{number}")
         settings = {"DATABASE_URL": database, "ORDER_STATUSES_TYPES": "x"}
-        return start(ROOT, *options, WEB_CONCURRENCY="2", **settings)
+        return start(*options, WEB_CONCURRENCY="2", **settings)
 
     with ThreadPoolExecutor(2) as threads:
         ends = list(threads.map(fail, range(6)))
@@ -205,7 +207,7 @@ def test_each_start_with_a_wrong_setting_prints_one_line(
 def test_wrong_setting_of_gunicorn_is_named(
     database: str, name: str, value: str, range_: str
 ) -> None:
-    ended = start(ROOT, DATABASE_URL=database, **{name: value})
+    ended = start(DATABASE_URL=database, **{name: value})
 
     assert ended == (3, [f"{name} must be a whole number from {range_}."])
 
@@ -230,7 +232,8 @@ def test_reload_serves_changed_code(database: str, tmp_path: Path) -> None:
         config.write_text(changed)
         server.process.send_signal(signal.SIGHUP)
 
-        wait_until(lambda: '"after"' in httpx.get(f"{server.url}/readyz").text)
+        url = f"{server.url}/readyz"
+        wait_until(lambda: '"after"' in httpx.get(url, timeout=60).text)
 
 
 def test_reload_onto_a_wrong_setting_ends_as_a_start_does(
@@ -260,26 +263,29 @@ def test_restart_loses_no_request(database: str, threads: str) -> None:
         headers = {"Authorization": CREDENTIALS}
         seen: list[int] = []
         while not stopped.is_set():
-            seen.append(httpx.get(url, headers=headers, timeout=60).status_code)
-            body = {"description": "Sent"}
-            put = httpx.put(url, json=body, headers=headers, timeout=60)
-            seen.append(put.status_code)
+            for body in (None, b"description=Sent"):
+                method = "PUT" if body else "GET"
+                response = httpx.request(
+                    method, url, content=body, headers=headers, timeout=120
+                )
+                seen.append(response.status_code)
         return seen
 
     with (
         socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
         ThreadPoolExecutor() as clients,
+        ExitStack() as on_error,
     ):
+        on_error.callback(stopped.set)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{STATUS}"
-        for start in range(3):
-            with activated(listener, database, WEB_THREADS=threads) as server:
-                assert server.url in url
-                if not start:
-                    asking = [clients.submit(ask, url) for _ in range(4)]
+        asking = [clients.submit(ask, url) for _ in range(4)]
+        for _ in range(2):
+            with activated(listener, database, WEB_THREADS=threads):
                 time.sleep(2)
-                if start == 2:
-                    stopped.set()
-                    seen = [status for client in asking for status in client.result()]
+        with activated(listener, database, WEB_THREADS=threads):
+            time.sleep(2)
+            stopped.set()
+            seen = [status for client in asking for status in client.result()]
 
     assert set(seen) == {200}
     assert len(seen) > 10
