@@ -223,14 +223,7 @@ def export(file: str, users: bool) -> None:
     if users and file == "-":
         raise click.UsageError("--users needs the name of a new FILE.")
     content, others = statuses_file.export(users), statuses_file.left_out()
-    try:
-        if users:
-            # Only the owner may read it, and the atomic write keeps this mode.
-            Path(file).touch(0o600, exist_ok=False)
-        with click.open_file(file, "wb", atomic=True) as opened:
-            opened.write(content)
-    except OSError as error:
-        raise click.ClickException(str(error)) from error
+    write(file, content, is_secret=users)
     if others:
         click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)
 
@@ -269,6 +262,17 @@ def document() -> None:
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(described, ensure_ascii=False, indent=2))
+
+
+def write(file: str, content: bytes, is_secret: bool = False) -> None:
+    """Write to a file, or to standard output, which is ``-``."""
+    try:
+        if file == "-":
+            click.echo(content, nl=False)
+        else:
+            statuses_file.write_file(file, content, is_secret)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def find_user(email: str) -> User | None:

@@ -1,6 +1,9 @@
 """The statuses as a file: the default statuses, export and apply."""
 
 import json
+import os
+import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -204,6 +207,44 @@ def export(users: bool) -> bytes:
         if tag == db.session.scalar(CHANGE_TAG):  # nobody wrote meanwhile
             text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
             return f"{text}\n".encode()
+
+
+def write_file(name: str, content: bytes, is_secret: bool = False) -> None:
+    """Write a file whole or not at all; one with secrets must not exist yet.
+
+    What is no regular file, such as a pipe or a device, is written plainly.
+
+    :raise OSError: a regular file is as it was
+    """
+    if is_secret and os.path.lexists(name):
+        raise FileExistsError(f"{name} exists already.")
+    old = os.stat(name) if os.path.exists(name) else None
+    if old and not stat.S_ISREG(old.st_mode):
+        Path(name).write_bytes(content)
+        return
+    path = Path(name).resolve()
+    beside = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(os.open(beside, flags, 0o600 if is_secret else 0o666), "wb") as file:
+            if old:
+                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_stores(session: AnySession) -> list[Json]:
