@@ -86,9 +86,11 @@ def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
             sa.event.listen(engine, "connect", set_pragmas)
             return engine  # its driver begins no transaction before a write
         set_parameters(engine, postgresql_parameters(settings))
-        # One statement needs no BEGIN and no ROLLBACK, which are round trips. The pool
-        # is that of db.engine. Made once: each call would return another engine.
-        return engine.execution_options(isolation_level="AUTOCOMMIT")
+        # For writes, from the same pool. Writers that have waited for the lock must see
+        # what the others have written.
+        writing = engine.execution_options(isolation_level="READ COMMITTED")
+        db.engines[None] = writing  # type: ignore[index]
+        return engine
 
 
 def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
             "isolation_level": "IMMEDIATE",
         }
     else:
-        # Writers that have waited for the lock must see what the others have written.
-        options["isolation_level"] = "READ COMMITTED"
+        # A read is one statement: BEGIN and ROLLBACK would be two more round trips.
+        options["isolation_level"] = "AUTOCOMMIT"
         options["connect_args"] = {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
@@ -159,7 +161,6 @@ def set_parameters(engine: sa.Engine, parameters: Mapping[str, str]) -> None:
     def set_in_connection(connection: Any, record: Any) -> None:
         arguments = [json.dumps(parameters), connection.info.backend_pid]
         is_pooled = connection.execute(SET_PARAMETERS, arguments).rowcount == 0
-        connection.commit()
         record.info[POOLER] = is_pooled
         if is_pooled:
             connection.prepare_threshold = None
