@@ -45,7 +45,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     command = click.get_current_context(silent=True)
     is_flask_run = command is not None and command.info_name == "run"
     if is_flask_run and extension.settings["ORDER_STATUSES_LOCAL_ADMIN"]:
-        from order_statuses import local_admin  # here: under flask run alone
+        from order_statuses import local_admin  # only here: servers never have it
 
         local_admin.install(app)
     app.register_error_handler(HTTPException, as_error)
@@ -68,13 +68,16 @@ def show_docs() -> BaseResponse:
 
 @probes.get("/livez")
 def live() -> Response:
-    """Respond even if the database is away: a restart would not bring it back."""
+    """Respond while the process runs, even without the database.
+
+    A restart of the service would not bring the database back.
+    """
     return as_json({"status": "live"})
 
 
 @probes.get("/readyz")
 def ready() -> Response:
-    """Respond if the database does, and has all that this version needs.
+    """Respond if the database responds and has the tables of this version.
 
     :raise 503: it does not; the log says what to do
     """

@@ -18,7 +18,7 @@ from .database import db, read
 from .models import ChangeTag, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
-# Of a shop's own login. Not Basic, for which browsers open a dialog of their own.
+# For a shop's own login. For Basic, browsers would open a dialog of their own.
 LOGIN = WWWAuthenticate("session", {"realm": "The shop's own login"})
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -44,7 +44,7 @@ class NoCaller(Unauthorized):
 
 
 def caller() -> Caller:
-    """Return who is calling, once *authorize* has found out."""
+    """Return the caller that *authorize* has identified."""
     found: Caller = g.order_statuses_caller
     return found
 
@@ -89,8 +89,8 @@ def check_allowed(who: Caller, request: Request) -> None:
 def is_foreign(request: Request) -> bool:
     """Return whether a browser sent *request* for a page of another site.
 
-    Sec-Fetch-Site tells where it is sent; else an Origin must be this host. The
-    scheme is not compared, since TLS may end in front of the service.
+    Sec-Fetch-Site tells; without it, an Origin must have the host and port of Host.
+    The scheme is not compared, since TLS may end in front of the service.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -115,9 +115,9 @@ def same_host(origin: str, host: str) -> bool:
 
 
 def identify_user() -> Caller:
-    """Return the API user that the request's credentials are of.
+    """Return the API user whose credentials the request has.
 
-    :raise 401: they are of none
+    :raise 401: no active API user has them
     :raise 503: the database was never set up
     """
     environ = request.environ
@@ -133,7 +133,7 @@ def identify_user() -> Caller:
     raise NoCaller
 
 
-# One statement for all that a cached response needs, the change tag included.
+# The only statement of a cached GET: it also reads the change tag.
 USER_AND_KEYS = (
     select(ChangeTag.tag, Key.key_hash, User.store_id, User.read_only)
     .select_from(ChangeTag)
@@ -143,7 +143,7 @@ USER_AND_KEYS = (
 
 
 def warn_without_users() -> None:
-    """Tell the operator of a service that nobody can use how to open it."""
+    """Log how to add an API user, if there is none."""
     if db.session.scalar(select(User.user_id).limit(1)) is None:
         logger.warning(
             "There is no API user yet: flask order-statuses add-user EMAIL adds one."
@@ -151,15 +151,15 @@ def warn_without_users() -> None:
 
 
 def key_hash(key: str) -> str:
-    """Return what is stored of an API key.
+    """Return the hash of an API key, which is stored in its place.
 
-    Keys are random: a slow hash, which protects guessable passwords, would add nothing.
+    A slow hash protects passwords that can be guessed; keys are random.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def key_id(key_hash: str) -> str:
-    """Return what an operator calls a key by."""
+    """Return the id of a key, for operators and logs."""
     return key_hash[:8]
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import secrets
 import sys
-from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -24,7 +23,7 @@ STORE_ID = click.IntRange(1, MAX_ID)
 
 
 class Commands(AppGroup):
-    """Commands that say in words what the database or a file has wrong."""
+    """Commands that end with a message where the database or a file is at fault."""
 
     def invoke(self, context: click.Context) -> Any:
         with context.ensure_object(ScriptInfo).load_app().app_context():
@@ -66,7 +65,7 @@ def commands() -> None:
 def init(file: IO[bytes] | None) -> None:
     """Create or upgrade the tables; fill empty ones from FILE or the defaults."""
     if extension().read_engine is None:
-        raise click.ClickException("init is for the service alone: use seed.")
+        raise click.ClickException("init is only for the standalone service: use seed.")
     is_new = migrations.initialise(statuses_file.parse(file.read()) if file else None)
     if problem := migrations.find_problem(db.session.connection()):
         raise click.ClickException(problem)
@@ -79,7 +78,7 @@ def init(file: IO[bytes] | None) -> None:
 @click.option("--create-tables", is_flag=True, help="Create missing tables first.")
 @click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
 def seed(create_tables: bool, force: bool) -> None:
-    """Load the default statuses into empty tables, made by a shop's own Alembic."""
+    """Load the default statuses into empty tables that a shop's migrations made."""
     if create_tables and not force and inspect(db.engine).has_table("alembic_version"):
         raise click.ClickException(
             "This database has an alembic_version: create the tables by your own "
@@ -230,7 +229,7 @@ def export(file: str, users: bool) -> None:
 
 @commands.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--dry-run", is_flag=True, help="Show the plan alone; status 4 if any.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan; status 4 if any.")
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
@@ -241,7 +240,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
         plan = statuses_file.make_plan(content, prune, users)
         click.echo("\n".join(plan.done + plan.notes))
         if dry_run or not plan.done:
-            # Rolled back: nothing changes, not even the change tag.
+            # The transaction is rolled back, and with it the new change tag.
             raise click.exceptions.Exit(4 if plan.done else 0)
         with click.progressbar(
             plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -254,7 +253,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
 
 @commands.command("openapi")
 def document() -> None:
-    """Print the OpenAPI document of the API, of the one mounted first if of several."""
+    """Print the OpenAPI document of the API, as it was mounted first."""
     mount = extension()
     server = re.sub("<(?:[^>]*:)?(.+?)>", r"{\1}", mount.prefix.rstrip("/"))
     try:

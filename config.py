@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError
 
 __version__ = "0.1.0"
 
-# What Kubernetes makes for a Service called order-statuses, or order-statuses-db.
+# Variables that Kubernetes sets for a Service called order-statuses or similar.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 DAY = 24 * 60 * 60
@@ -43,7 +43,7 @@ class Setting(NamedTuple):
 
 
 def codes(default: str, pattern: str, kind: str) -> Setting:
-    """Take distinct codes: a list, or a string with commas.
+    """Parse distinct codes: a list, or a string with commas.
 
     >>> codes("O,G", "[A-Z]", "capital letters").parse("O, G")
     ('O', 'G')
@@ -61,7 +61,7 @@ def codes(default: str, pattern: str, kind: str) -> Setting:
 
 
 def seconds(default: str, least: int) -> Setting:
-    """Take a whole number of seconds, from *least* to a day."""
+    """Parse a whole number of seconds, from *least* to a day."""
 
     def parse(value: Any) -> int:
         if not (str(value).isdecimal() and least <= int(value) <= DAY):
@@ -72,12 +72,12 @@ def seconds(default: str, least: int) -> Setting:
 
 
 def switch(default: str) -> Setting:
-    """Take a word for on or off, or a boolean."""
+    """Parse yes or no."""
     return Setting(default, "yes or no", lambda v: SWITCH[str(v).strip().lower()])
 
 
 def one_of(*words: str) -> Setting:
-    """Take one of *words*; the first is the default."""
+    """Parse one of *words*; the first is the default."""
     return Setting(words[0], " or ".join(words), lambda v: words[words.index(v)])
 
 
@@ -88,14 +88,14 @@ def callable_or_none(value: Any) -> Any:
 
 
 def database_url(value: str) -> URL:
-    """Parse a database's URL; PostgreSQL is spoken to by psycopg 3.
+    """Parse a database's URL; the driver for PostgreSQL is psycopg 3.
 
     >>> str(database_url("postgres://db/statuses"))
     'postgresql+psycopg://db/statuses'
     """
     url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value))
     file, mode = url.database or ":memory:", url.query.get("mode")
-    # Each worker would have an SQLite database of its own in its memory.
+    # With SQLite in memory, each worker would have a database of its own.
     in_memory = url.drivername == "sqlite" and (":memory:" in file or mode == "memory")
     if in_memory or url.drivername not in {"sqlite", "postgresql+psycopg"}:
         raise ValueError
@@ -112,7 +112,7 @@ SETTINGS = {
     "ORDER_STATUSES_COUNT_ORDERS": HOOK,
 }
 
-# Of the standalone service alone.
+# Only for the standalone service.
 SERVICE_SETTINGS = {
     "DATABASE_URL": Setting(
         "sqlite:///order_statuses.db",
@@ -122,7 +122,7 @@ SERVICE_SETTINGS = {
     "ORDER_STATUSES_LIST_FORM": one_of("array", "envelope"),
     "ORDER_STATUSES_DOCS": switch("yes"),
     "ORDER_STATUSES_LOCAL_ADMIN": switch("no"),
-    # 2 is the least that libpq takes.
+    # libpq takes no less than 2.
     "ORDER_STATUSES_CONNECT_TIMEOUT": seconds("2", least=2),
     "ORDER_STATUSES_POOL_TIMEOUT": seconds("2", least=0),
     "ORDER_STATUSES_LOCK_TIMEOUT": seconds("15", least=1),
@@ -221,9 +221,9 @@ def is_ours(name: str) -> bool:
 def parse_settings(
     app_config: Mapping[str, Any], known: Mapping[str, Setting]
 ) -> dict[str, Any]:
-    """Return the *known* settings that *app_config* has, parsed, and other defaults.
+    """Return the *known* settings, parsed: from *app_config*, or else the defaults.
 
-    :raise SettingError: naming the setting, for an unknown one or an invalid value
+    :raise SettingError: names a setting that is unknown or has an invalid value
     """
     for name in app_config:
         if is_ours(name) and name not in known:
@@ -234,7 +234,7 @@ def parse_settings(
         try:
             parsed[name] = setting.parse(value)
         except (ValueError, LookupError, TypeError, AttributeError, ArgumentError):
-            # Without the value, which may hold a password.
+            # The message leaves the value out: it may have a password in it.
             raise SettingError(f"{name} must be {setting.meaning}.") from None
     return parsed
 

@@ -30,7 +30,7 @@ from .models import RENEW, RENEWED_IN, Base, ChangeTag
 if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
     from flask_sqlalchemy import SQLAlchemy
 
-# A shop has its own SQLAlchemy, and an application takes only one.
+# The running application's: a shop has its own, and an application takes only one.
 db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 
 POOLER = "order_statuses_pooler"
@@ -197,10 +197,10 @@ def read(
     """
     engine = extension().read_engine
     rows: Sequence[Any]
-    # A shop's session sees what the shop has changed in it, and the shop's tests may
-    # have bound it to anything.
+    # A shop reads through its session, which has the shop's uncommitted changes and in
+    # tests may be bound to any connection.
     if engine is None or db.session.registry.has():
-        # What is read now may be cached: the next change renews the tag again.
+        # What is read now may be cached, so the next change must renew the tag again.
         db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
     elif raw:
@@ -208,7 +208,7 @@ def read(
     else:
         with engine.connect() as connection:
             rows = connection.execute(query, parameters).all()
-    if not rows:  # the row with the tag is always there, whatever is joined to it
+    if not rows:  # other tables are outer-joined to the row with the tag
         raise not_initialised()
     g.setdefault("order_statuses_tags", set()).add(rows[0][0])
     return rows
@@ -226,7 +226,7 @@ def fetch(engine: sa.Engine, sql: str, parameters: Mapping[str, Any]) -> Sequenc
             cursor.execute(sql, parameters)
             return cursor.fetchall()
         except BaseException as error:
-            connection.invalidate(error)  # it may be in the middle of something
+            connection.invalidate(error)  # it may have a half-read result
             if not isinstance(error, driver.Error):
                 raise
             raise DBAPIError.instance(sql, None, error, driver.Error) from error
@@ -339,15 +339,15 @@ def connection_of(session: Session) -> sa.Connection:
 
 
 def not_initialised() -> ServiceUnavailable:
-    """Tell the operator what to do, and return the error that clients see."""
+    """Log what the operator must do, and return the error for the client."""
     logger.error(NOT_SET_UP)
     return ServiceUnavailable("The database is not set up yet.", retry_after=5)
 
 
 def is_conflict(error: SQLAlchemyError) -> bool:
-    """Return whether the database refused to let a transaction wait for another.
+    """Return whether a transaction failed because of another one.
 
-    PostgreSQL has serialization failures and deadlocks, SQLite has SQLITE_BUSY.
+    That is a serialization failure or a deadlock on PostgreSQL, SQLITE_BUSY on SQLite.
     """
     of_postgresql, of_sqlite = codes_of(error)
     return of_postgresql in {"40001", "40P01"} or of_sqlite & 0xFF == SQLITE_BUSY
@@ -366,20 +366,20 @@ def is_table_missing(error: SQLAlchemyError) -> bool:
 def is_outage(error: SQLAlchemyError) -> bool:
     """Return whether the database is unavailable, overloaded or read-only.
 
-    SQLite calls a wrong statement operational too, which no later time makes right.
+    A wrong statement is an OperationalError on SQLite too, but it never works later.
     """
     _, of_sqlite = codes_of(error)
     return isinstance(error, OUTAGES) and of_sqlite != SQLITE_ERROR
 
 
 def codes_of(error: SQLAlchemyError) -> tuple[str, int]:
-    """Return the code of a PostgreSQL error, or "", and of an SQLite error, or 0."""
+    """Return the codes of PostgreSQL ("" if there is none) and of SQLite (or 0)."""
     cause = getattr(error, "orig", None)
-    # psycopg's name for the code, and psycopg2's, which a shop may have.
+    # The attribute of psycopg, or of psycopg2, which a shop may have.
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
     return code, getattr(cause, "sqlite_errorcode", 0)
 
 
 def reason_of(error: SQLAlchemyError) -> str:
-    """Return what the database said, in one line."""
+    """Return the first line of the database's message."""
     return str(getattr(error, "orig", None) or error).partition("\n")[0]
