@@ -115,11 +115,11 @@ def report(event, arguments):
     if event in OPENING and not str(arguments[0]).endswith((".py", ".pyc")):
         print(event, arguments)
 
-import order_statuses
-modules = [module.name for module in pkgutil.iter_modules(order_statuses.__path__)]
 os.environ = Environment(os.environ)
 sys.addaudithook(report)
-for module in modules:
+
+import order_statuses
+for module in [m.name for m in pkgutil.iter_modules(order_statuses.__path__)]:
     if module not in ("gunicorn_conf", "wsgi"):
         __import__("order_statuses." + module)
 """
