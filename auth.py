@@ -123,9 +123,7 @@ def identify_user() -> Caller:
     environ = request.environ
     email, key = credentials(environ.get("HTTP_AUTHORIZATION", ""))
     sent = key_hash(key)
-    for _, stored, store_id, read_only in read(
-        USER_AND_KEYS, {"email": email}, raw=True
-    ):
+    for _, stored, store_id, read_only in read(USER_AND_KEYS, {"email": email}):
         if hmac.compare_digest(sent, stored or ""):
             environ["order_statuses.key"] = key_id(sent)
             return Caller(email, store_id, bool(read_only))  # SQLite has 0 and 1

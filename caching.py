@@ -112,7 +112,7 @@ def cached(view: View) -> View:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         tags = g.order_statuses_tags
         if not tags:  # the shop identified the caller
-            database.read(database.CHANGE_TAG, {}, raw=True)
+            database.read(database.CHANGE_TAG, {})
         cache: Cache = config.extension().cache
         key = cache_key(current)
         entry = cache.get((*key, *tags))

@@ -7,7 +7,7 @@ import re
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
 from typing import TYPE_CHECKING, Any, cast
@@ -186,12 +186,10 @@ def refuse_closed(connection: Any, *_: Any) -> None:
         raise DisconnectionError
 
 
-def read(
-    query: Query, parameters: Mapping[str, Any], raw: bool = False
-) -> Sequence[Any]:
+def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     """Run a query whose first column is the change tag, and note the tag.
 
-    Values of a *raw* query may be as the driver has them, which is faster.
+    Values may be as the driver has them, such as JSON as text.
 
     :raise 503: the database was never set up
     """
@@ -203,38 +201,47 @@ def read(
         # What is read now may be cached, so the next change must renew the tag again.
         db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
-    elif raw:
-        rows = fetch(engine, sql_of(query, engine.dialect), parameters)
     else:
-        with engine.connect() as connection:
-            rows = connection.execute(query, parameters).all()
+        rows = fetch(engine, query, parameters)
     if not rows:  # other tables are outer-joined to the row with the tag
         raise not_initialised()
     g.setdefault("order_statuses_tags", set()).add(rows[0][0])
     return rows
 
 
-def fetch(engine: sa.Engine, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+def fetch(
+    engine: sa.Engine, query: Query, parameters: Mapping[str, Any]
+) -> Sequence[Any]:
     """Fetch with the driver's own cursor, which costs a third of SQLAlchemy's.
 
     :raise DBAPIError: as SQLAlchemy would
     """
-    driver = engine.dialect.loaded_dbapi
-    with engine.connect() as connection:
-        try:
-            cursor = connection.connection.cursor()
-            cursor.execute(sql, parameters)
-            return cursor.fetchall()
-        except BaseException as error:
-            connection.invalidate(error)  # it may have a half-read result
-            if not isinstance(error, driver.Error):
-                raise
-            raise DBAPIError.instance(sql, None, error, driver.Error) from error
+    error_class = engine.dialect.loaded_dbapi.Error
+    sql, literals = compiled(query, engine.dialect)
+    try:
+        with closing(engine.raw_connection()) as connection:
+            return fetch_from(connection, sql, {**literals, **parameters})
+    except error_class as error:
+        raise DBAPIError.instance(sql, None, error, error_class) from error
+
+
+def fetch_from(
+    connection: sa.PoolProxiedConnection, sql: str, parameters: Mapping[str, Any]
+) -> Sequence[Any]:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
+    except BaseException as error:
+        connection.invalidate(error)  # it may have a half-read result
+        raise
 
 
 @lru_cache
-def sql_of(query: Query, dialect: sa.Dialect) -> str:
-    return str(query.compile(dialect=dialect))
+def compiled(query: Query, dialect: sa.Dialect) -> tuple[str, Mapping[str, Any]]:
+    """Return the SQL of *query* and the values that stand in the query itself."""
+    sql = query.compile(dialect=dialect)
+    return str(sql), sql.params
 
 
 def engine() -> sa.Engine:

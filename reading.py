@@ -1,8 +1,10 @@
 """Reading: one status, a list, as a store and a language see it."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -110,28 +112,23 @@ def query_statuses(
     default, *others = config.languages()
     asked = lang_code if lang_code in others else default
     seen = {"asked": asked, "default": default, "store_id": store_id}
-    rows = read(query, {**key, **seen})
-    names = rows[0]._fields
-    # A look-up by name in each row would cost as much as the query.
-    found = (dict(zip(names, row, strict=True)) for row in rows)
-    return [as_status(row, asked) for row in found if row["status_id"] is not None]
+    found = read_by_name(query, {**key, **seen})
+    return [as_status(row) for row in found if row["status_id"] is not None]
 
 
-def as_status(row: dict[str, Any], lang_code: str) -> OrderStatus:
-    del row["tag"]
-    row["status_id"], row["position"] = str(row["status_id"]), str(row["position"])
-    row["params"] = ImmutableDict(row["params"])
-    return OrderStatus(lang_code=lang_code, **row)
+def as_status(row: dict[str, Any]) -> OrderStatus:
+    params = row["params"]
+    if isinstance(params, str):  # SQLite's driver does not parse JSON
+        params = json.loads(params)
+    row["params"] = ImmutableDict(params)
+    return OrderStatus(**row)
 
 
 def list_stores(store_id: int | None = None) -> list[Storefront]:
     """Return all storefronts, or the one with this id alone."""
-    rows = read(ALL_STORES if store_id is None else STORE_BY_ID, {"store_id": store_id})
-    return [
-        Storefront(company_id=str(row.store_id), company=row.name)
-        for row in rows
-        if row.store_id is not None
-    ]
+    query = ALL_STORES if store_id is None else STORE_BY_ID
+    found = read_by_name(query, {"store_id": store_id})
+    return [Storefront(**row) for row in found if row["company_id"] is not None]
 
 
 def get_store_or_404(store_id: str) -> Storefront:
@@ -140,6 +137,18 @@ def get_store_or_404(store_id: str) -> Storefront:
     if not found:
         raise NotFound("There is no such store.")
     return found[0]
+
+
+def read_by_name(query: Query, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of *query*, which has the change tag first, without the tag."""
+    names = columns_of(query)
+    return [dict(zip(names, row[1:])) for row in read(query, parameters)]  # noqa: B905
+
+
+@lru_cache
+def columns_of(query: Query) -> list[str]:
+    """Return the names of the columns after the change tag."""
+    return query.selected_columns.keys()[1:]
 
 
 def in_any_language(name: str) -> sa.ScalarSelect[str]:
@@ -153,6 +162,10 @@ def in_any_language(name: str) -> sa.ScalarSelect[str]:
         .correlate(Status)
         .scalar_subquery()
     )
+
+
+def as_text(column: Any, name: str) -> sa.Label[str]:
+    return sa.cast(column, sa.String).label(name)
 
 
 def reading(condition: sa.ColumnElement[bool]) -> Query:
@@ -174,12 +187,13 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
 
     query = sa.select(
         ChangeTag.tag,
-        Status.status_id,
+        as_text(Status.status_id, "status_id"),
         Status.status,
         Status.type,
         Status.is_default,
-        Status.position,
+        as_text(Status.position, "position"),
         *[text(name) for name in TEXTS],
+        sa.bindparam("asked", type_=sa.String).label("lang_code"),
         Status.params,
     ).outerjoin_from(ChangeTag, Status, condition)
     for row, lang_code in preferred:
@@ -196,9 +210,9 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
 STATUSES_OF_TYPE = reading(Status.type == sa.bindparam("type"))
 STATUS_BY_ID = reading(Status.status_id == sa.bindparam("status_id"))
 
-EVERY_STORE = sa.select(ChangeTag.tag, Store.store_id, Store.name).order_by(
-    Store.store_id
-)
+EVERY_STORE = sa.select(
+    ChangeTag.tag, as_text(Store.store_id, "company_id"), Store.name.label("company")
+).order_by(Store.store_id)
 ALL_STORES = EVERY_STORE.outerjoin_from(ChangeTag, Store, sa.true())
 STORE_BY_ID = EVERY_STORE.outerjoin_from(
     ChangeTag, Store, Store.store_id == sa.bindparam("store_id")

@@ -43,7 +43,9 @@ def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Res
 
 
 def fields_but_position(item: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(item).items() if name != "position"}
+    fields: dict[str, Any] = vars(item).copy()
+    fields.pop("position", None)
+    return fields
 
 
 def no_content(headers: Headers | None = None) -> Response:

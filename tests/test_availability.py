@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from order_statuses.database import db, fetch
 from order_statuses.models import ChangeTag, User
@@ -178,7 +178,7 @@ def test_connection_of_an_interrupted_read_is_not_used_again(
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(Interrupted):
-            fetch(engine_of(app), "SELECT pg_sleep(10)", {})
+            fetch(engine_of(app), select(func.pg_sleep(10)), {})
     finally:
         signal.signal(signal.SIGALRM, before)
 
