@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
 
-install: .venv/developed
+install: .venv/equipped
 
 install-npm: tests/npm/node_modules/installed
 
@@ -18,26 +18,26 @@ test: .venv/developed
 test-lowest: .venv-lowest/developed
 	.venv-lowest/bin/pytest --numprocesses=2
 
-test-slow: .venv/developed
+test-slow: .venv/equipped
 	$(BIN)/pytest -m slow --numprocesses=3 --dist=loadfile --durations=20
 
-bench: .venv/developed
-	$(BIN)/python -m tests.bench
+bench: .venv/equipped
+	$(BIN)/python -m tools.bench
 
-soak: .venv/developed
-	$(BIN)/python -m tests.soak
+soak: .venv/equipped
+	$(BIN)/python -m tools.soak
 
-screenshot: .venv/developed
-	$(BIN)/python -m tests.screenshot
+screenshot: .venv/equipped
+	$(BIN)/python -m tools.screenshot
 
 # mypy knows a package by its folder: it sees one of links to the modules.
-check: .venv/developed
+check: .venv/equipped
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	rm -rf .venv/types && mkdir -p .venv/types/order_statuses
 	cd .venv/types/order_statuses && ln -s ../../../*.py ../../../migrations . && mv order_statuses.py __init__.py
-	ln -s ../../tests .venv/types/tests
-	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p order_statuses -p tests
+	ln -s ../../tests ../../tools .venv/types/
+	cd .venv/types && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p order_statuses -p tests -p tools
 
 format: .venv/developed
 	$(BIN)/ruff format .
@@ -60,6 +60,10 @@ clean:
 .venv/developed: .venv/created requirements.txt requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
 	touch .venv/served $@
+
+.venv/equipped: .venv/developed tools/requirements.txt
+	$(INSTALL) -r tools/requirements.txt
+	touch $@
 
 # Tools that read the contract, for make test-slow; an older Node is refused.
 tests/npm/node_modules/installed: tests/npm/package-lock.json

@@ -1,11 +1,14 @@
 """Debian's Chromium, and the page in it as a person uses it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+if TYPE_CHECKING:  # make test runs without Playwright
+    from playwright.sync_api import Browser, ConsoleMessage, Error, Page
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -76,6 +79,8 @@ class Visit:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the browser, without a window."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -18,8 +18,9 @@ import psutil
 import psycopg
 import pytest
 
+from tools.load import SECONDS, TYPES, Load, load
+
 from .conftest import PostgresDatabases, fill
-from .load import SECONDS, TYPES, Load, load
 from .servers import ROOT, Server, serving, wait_until
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")

@@ -1,20 +1,24 @@
 """The page in a real browser: what a person sees and does there."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import pytest
-from playwright.sync_api import Browser
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, fill
 from .servers import flask_run, free_port, gunicorn, is_open, nginx_of, wait_until
 from .test_openapi import operations, success
+
+if TYPE_CHECKING:  # make test runs without Playwright
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,10 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
+from tools.load import TYPES, load
+
 from .conftest import DATABASES, PostgresDatabases, fill
 from .faults import outcome
-from .load import TYPES, load
 from .servers import ROOT, SECONDS, Server, free_port, running
 
 pytestmark = pytest.mark.slow

@@ -7,14 +7,14 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import faults
-from .conftest import (
+from tests import faults
+from tests.conftest import (
     Databases,
     PostgresDatabases,
     SqliteDatabases,
     fill,
 )
-from .faults import Outcome
+from tests.faults import Outcome
 
 ROW = "{:<34}{:<11}{:>13}{:>8}{:>6}{:>8}{:>16}{:>9}"
 

@@ -14,8 +14,7 @@ from sqlalchemy import select
 
 from order_statuses.database import db
 from order_statuses.models import Status, StatusText, StoreText
-
-from .conftest import ADMINISTRATOR, KEY, service
+from tests.conftest import ADMINISTRATOR, KEY, service
 
 # Enough of them for 34 statuses each.
 TYPES = ",".join(string.ascii_uppercase)

@@ -2,8 +2,8 @@
 
 from tempfile import TemporaryDirectory
 
-from .browser import chromium, visiting
-from .servers import ROOT, flask_run
+from tests.browser import chromium, visiting
+from tests.servers import ROOT, flask_run
 
 PICTURE = ROOT / "docs" / "page.png"
 

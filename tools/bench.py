@@ -32,9 +32,8 @@ from order_statuses.caching import Cache
 from order_statuses.database import SQLITE_PRAGMAS, db
 from order_statuses.models import Status, StatusText, Store, StoreText
 from order_statuses.writing import STATUS_LETTERS
-
-from . import faults
-from .conftest import (
+from tests import faults
+from tests.conftest import (
     ADMINISTRATOR,
     KEY,
     Databases,
@@ -44,7 +43,7 @@ from .conftest import (
     fill,
     service,
 )
-from .servers import ROOT, serving
+from tests.servers import ROOT, serving
 
 ROUNDS = 7
 SECONDS = 0.2  # of a round in process
@@ -168,8 +167,8 @@ def through_gunicorn(url: str) -> Column:
             servers.enter_context(serving(url, 2, application))
             for application in (
                 "wsgi:app",
-                "tests.bench:bare",
-                "tests.falcon_rival:app",
+                "tools.bench:bare",
+                "tools.falcon_rival:app",
             )
         )
         rounds = [
