@@ -23,6 +23,7 @@ test-slow: .venv/equipped
 
 bench: .venv/equipped
 	$(BIN)/python -m tools.bench
+	$(BIN)/python -m tools.capacity
 
 soak: .venv/equipped
 	$(BIN)/python -m tools.soak

@@ -133,6 +133,31 @@ def nginx_of(server: str, folder: Path) -> Iterator[None]:
             stop(process)
 
 
+@contextmanager
+def nginx_by_tls(url: str, folder: Path) -> Iterator[str]:
+    """Serve *url* by TLS; yield the address, without a path."""
+    key, certificate = folder / "key", folder / "certificate"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch"]
+    subprocess.run(
+        [*make, "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    port = free_port()
+    settings = f"""
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        location / {{
+            proxy_pass {url};
+            proxy_set_header Host $http_host;
+        }}
+    """
+    with nginx_of(settings, folder):
+        wait_until(lambda: is_open(port))
+        yield f"https://localhost:{port}"
+
+
 def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
     """Return the URL of *server* as soon as it responds.
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +12,7 @@ import pytest
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, fill
-from .servers import flask_run, free_port, gunicorn, is_open, nginx_of, wait_until
+from .servers import flask_run, gunicorn, nginx_by_tls
 from .test_openapi import operations, success
 
 if TYPE_CHECKING:  # make test runs without Playwright
@@ -149,38 +147,13 @@ def test_known_params_are_found(visit: Visit, database_url: str) -> None:
         assert row.is_visible()
 
 
-@contextmanager
-def nginx(url: str, folder: Path) -> Iterator[str]:
-    """Serve *url* by TLS; yield the address, without a path."""
-    key, certificate = folder / "key", folder / "certificate"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch"]
-    subprocess.run(
-        [*make, "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
-        check=True,
-        stderr=subprocess.DEVNULL,
-    )
-    port = free_port()
-    settings = f"""
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {certificate};
-        ssl_certificate_key {key};
-        location / {{
-            proxy_pass {url};
-            proxy_set_header Host $http_host;
-        }}
-    """
-    with nginx_of(settings, folder):
-        wait_until(lambda: is_open(port))
-        yield f"https://localhost:{port}"
-
-
 def test_page_works_by_tls_and_under_another_prefix(
     visit: Visit, database_url: str, tmp_path: Path
 ) -> None:
     fill(database_url)
     with (
         gunicorn(database_url, SCRIPT_NAME="/shop") as url,
-        nginx(url, tmp_path) as address,
+        nginx_by_tls(url, tmp_path) as address,
     ):
         visit.open(f"{address}/shop/")
         assert visit.page.url == f"{address}/shop/api/2.0/docs"
