@@ -118,6 +118,12 @@ BAD_PARTS: dict[str, tuple[bytes, int, str]] = {
         400,
         "name",
     ),
+    # Werkzeug 3.1.0 to 3.1.6 parses them in quadratic time.
+    "long headers": (
+        parts(*GOOD_PARTS, part(b"x", b"x", b'; a="b"' * 1200)),
+        400,
+        "too long headers",
+    ),
     "name without an end": (parts(*GOOD_PARTS, part(b"x\\", b"x")), 400, "name"),
     "no disposition": (parts(*GOOD_PARTS, b"X: y\r\n\r\nx"), 400, "multipart"),
     "not UTF-8": (parts(*GOOD_PARTS, part(b"x", b"\xff")), 400, "UTF-8"),
