@@ -13,7 +13,7 @@ install: .venv/equipped
 install-npm: tests/npm/node_modules/installed
 
 test: .venv/developed
-	$(BIN)/pytest --numprocesses=2 $(COVERAGE)
+	$(BIN)/pytest --numprocesses=2 $(OPTIONS)
 
 test-lowest: .venv-lowest/developed
 	.venv-lowest/bin/pytest --numprocesses=2

@@ -38,6 +38,29 @@ from .embedding import Wheel, build_wheel
 
 collect_ignore = ["shop"]  # whose tests run in the shop
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    described = "run what does not depend on the database on each, not on SQLite alone"
+    parser.addoption("--all-databases", action="store_true", help=described)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what the marker *one_database* saves."""
+    if config.getoption("--all-databases"):
+        return
+    saved = [item for item in items if is_saved(item)]
+    items[:] = [item for item in items if item not in set(saved)]
+    config.hook.pytest_deselected(items=saved)
+
+
+def is_saved(item: pytest.Item) -> bool:
+    called = getattr(item, "callspec", None)
+    on_postgresql = called and called.params.get("databases") == "postgresql"
+    return bool(on_postgresql and item.get_closest_marker("one_database"))
+
+
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
 BOUND = "one@shop.example"  # to store 1

@@ -20,6 +20,8 @@ from .conftest import (
     settings_of,
 )
 
+pytestmark = pytest.mark.one_database
+
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 
 # rule, method, and the status code for an administrator, a user bound to store 1, and a

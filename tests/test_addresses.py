@@ -9,6 +9,8 @@ from werkzeug.test import TestResponse
 
 from .conftest import ADMINISTRATOR, client_of, service
 
+pytestmark = pytest.mark.one_database
+
 READABLE = {
     "/statuses": "GET, HEAD, POST, OPTIONS",
     "/statuses/2": "GET, HEAD, PUT, DELETE, OPTIONS",

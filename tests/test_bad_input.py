@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 
 from .conftest import settings_of
 
+pytestmark = pytest.mark.one_database
+
 STATUS = "/api/2.0/statuses/2"
 LARGE = "9" * 30  # past 64 bits
 FIELDS = [f"f{number}" for number in range(10_000)]

@@ -22,6 +22,8 @@ from order_statuses.models import Base
 
 from .test_addresses import assert_error
 
+pytestmark = pytest.mark.one_database
+
 WRITES = [
     ("POST", "/api/2.0/statuses"),
     ("PUT", "/api/2.0/statuses/2"),

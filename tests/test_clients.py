@@ -12,6 +12,8 @@ from flask import Flask
 
 from .conftest import ADMINISTRATOR, KEY, basic
 
+pytestmark = pytest.mark.one_database
+
 CREDENTIALS = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
 
 

@@ -9,6 +9,8 @@ from flask.testing import FlaskClient
 
 from .conftest import ADMINISTRATOR, client_of, service
 
+pytestmark = pytest.mark.one_database
+
 BACKORDERED = "/api/2.0/statuses/3"
 IN_STORE = "/api/2.0/stores/1/statuses/3"
 OTHER = '"of-something-else"'

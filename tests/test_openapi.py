@@ -27,6 +27,8 @@ from .contract import NEVER_OPENED
 from .servers import ROOT
 from .test_documentation import NEW, PROCESSED
 
+pytestmark = pytest.mark.one_database
+
 Json = dict[str, Any]
 
 PREFIXES = ["/api/2.0", "/api"]

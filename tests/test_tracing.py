@@ -18,6 +18,8 @@ from order_statuses.auth import key_hash
 from .conftest import ADMINISTRATOR, BOUND, KEY, basic
 from .servers import ROOT, Server, serving
 
+pytestmark = pytest.mark.one_database
+
 KEY_ID = key_hash(KEY + ADMINISTRATOR)[:8]
 WHO = f"'{ADMINISTRATOR}' {KEY_ID}"
 STATUSES = "/api/2.0/statuses"
