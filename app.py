@@ -1,4 +1,4 @@
-"""The standalone service: the blueprint's first user, behind probes and request ids.
+"""The standalone service: the blueprint, with health probes and request ids.
 
 This module is also loaded as ``app``, for ``flask --app app run``.
 """
@@ -22,7 +22,7 @@ from order_statuses import config, database, migrations
 from order_statuses.api import add_extension, create_blueprint
 from order_statuses.responses import ApiBlueprint, as_error, as_json
 
-NAME = "order_statuses.app"  # also where __name__ is app
+NAME = "order_statuses.app"  # flask --app app imports this module as app
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 probes = ApiBlueprint("probes", NAME)
@@ -36,7 +36,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     """
     app = Flask(NAME, static_folder=None)
     app.wsgi_app = partial(serve, app.wsgi_app)  # type: ignore[method-assign]
-    app.url_map.merge_slashes = False  # a redirect would name the Host that was sent
+    app.url_map.merge_slashes = False  # its redirect would have the Host header in it
     # Not from_mapping, which would drop a name that is misspelt in lower case.
     app.config.update(config.from_environment(os.environ))
     app.config.update(settings or {})
@@ -45,7 +45,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     command = click.get_current_context(silent=True)
     is_flask_run = command is not None and command.info_name == "run"
     if is_flask_run and extension.settings["ORDER_STATUSES_LOCAL_ADMIN"]:
-        from order_statuses import local_admin  # only here: servers never have it
+        from order_statuses import local_admin  # a server never imports it
 
         local_admin.install(app)
     app.register_error_handler(HTTPException, as_error)
@@ -100,13 +100,13 @@ def never_store(response: Response) -> Response:
 def serve(
     wsgi_app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Give the request an id, serve ``/api.php`` as ``/api``, and call *wsgi_app*."""
+    """Call *wsgi_app* with a request id, and with ``/api.php`` as ``/api``."""
     if environ.get("PATH_INFO") == "/api.php":
         environ.update(without_api_php(environ.get("QUERY_STRING", "")))
     sent = environ.get("HTTP_X_REQUEST_ID", "")
     request_id = sent if REQUEST_ID.fullmatch(sent) else os.urandom(8).hex()
     environ["order_statuses.request_id"] = request_id
-    # For logs. Quoted, since a decoded path may have line breaks.
+    # For access logs. Quoted, since a decoded path may have line breaks.
     path = quote(environ.get("PATH_INFO", ""), encoding="latin-1")
     environ["order_statuses.path"] = path
 
@@ -117,7 +117,7 @@ def serve(
 
 
 def without_api_php(query: str) -> dict[str, str]:
-    """Return the path and the query that the *query* of ``/api.php`` stands for.
+    """Return the path and the query that the *query* of ``/api.php`` contains.
 
     Shops without URL rewriting have the address ``/api.php?_d=statuses/1``. The first
     ``_d`` counts, or the first ``q``, which is an older name for it.

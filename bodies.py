@@ -41,9 +41,9 @@ Decoder = Callable[[bytes, dict[str, str]], Fields]
 
 
 def read(request: Request) -> Fields:
-    """Take the whole body from the socket, and decode it by its Content-Type.
+    """Read the whole body, and decode it by its Content-Type.
 
-    :raise 411: it comes in chunks, which the server does not hand over
+    :raise 411: it comes in chunks, and the WSGI server does not decode them
     :raise 413: larger than 1 MiB, or too many form parts
     :raise 415: a Content-Type or Content-Encoding that is not understood
     :raise 400: it did not arrive whole, or as for *decode*
@@ -56,9 +56,7 @@ def read(request: Request) -> Fields:
 
 
 def decode(content: bytes, media_type: str, options: dict[str, str]) -> Fields:
-    """Decode *content* by its media type and the options of that.
-
-    It takes a time in proportion to its length.
+    """Decode *content* by its media type and the parameters of that, in linear time.
 
     :raise 415: the media type is not understood
     :raise 400: not what its media type says, or with text that cannot be stored
@@ -83,12 +81,12 @@ def check_charset(name: str) -> None:
 
 
 def receive(request: Request) -> bytes:
-    # uWSGI does not say where such a body ends, and Werkzeug takes it for an empty one.
+    # Under uWSGI, Werkzeug would take a chunked body for an empty one.
     terminated = request.environ.get("wsgi.input_terminated")
     encoding = request.headers.get("Transfer-Encoding", "")
     if "chunked" in encoding.lower() and not terminated:
         raise LengthRequired(NO_LENGTH)
-    # Werkzeug cuts a chunked body at its limit: a byte more tells that there is more.
+    # Werkzeug cuts a chunked body off at the limit: a byte more shows that it was cut.
     request.max_content_length = MAX_BYTES + 1
     try:
         content = request.get_data()
@@ -98,7 +96,7 @@ def receive(request: Request) -> bytes:
         raise BadRequest(CUT_SHORT) from error
     if len(content) > MAX_BYTES:
         raise RequestEntityTooLarge(TOO_LARGE)
-    # gunicorn takes the end of the connection for the end of the body.
+    # gunicorn takes a closed connection for the end of the body.
     if len(content) < (request.content_length or 0):
         raise BadRequest(CUT_SHORT)
     return content
@@ -137,7 +135,7 @@ def distinct(pairs: list[tuple[str, Any]]) -> Fields:
 
 
 def number(literal: str) -> Number:
-    """Keep a JSON number as it is written, refusing NaN and what is too large."""
+    """Return a JSON number as it is written; refuse NaN and what is too large."""
     if not math.isfinite(float(literal)):
         raise BadRequest(f"{literal[:20]} is not a finite number, or is too large.")
     return Number(literal)
@@ -188,7 +186,7 @@ def multipart_pairs(content: bytes, boundary: str) -> list[tuple[str, str]]:
         if isinstance(event, File):
             raise BadRequest(f"The part {event.name!r} is a file; send it as text.")
         if isinstance(event, Field):
-            if event.name is None:  # for Werkzeug, also one whose quotes do not end
+            if event.name is None:  # None too if its quotes are not closed
                 raise BadRequest("A part of the body has no name; give it one.")
             check_part(event)
             pairs.append((event.name, b""))
@@ -231,7 +229,7 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Fields:
         plain = not (outer and inner.endswith("]"))
         outer = name if plain else outer
         if isinstance(body.setdefault(outer, "" if plain else {}), str) != plain:
-            raise BadRequest(f"{outer!r} is used both plain and with brackets.")
+            raise BadRequest(f"{outer[:64]!r} is used both plain and with brackets.")
         if plain:
             body[name] = value
         else:
@@ -240,11 +238,11 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Fields:
 
 
 def check_strings(body: Fields) -> None:
-    """Refuse what no database stores as text.
+    """Refuse text that no database stores.
 
     :raise 400: NUL or a lone surrogate, in a key or a value at any depth
     """
-    waiting: list[Any] = [body]  # a recursive generator would pass each text upwards
+    waiting: list[Any] = [body]  # recursion would be quadratic in the depth
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""How the service connects; reads, the one lock, and kinds of database errors."""
+"""How the service connects; reads, the lock of writes, and kinds of database errors."""
 
 import json
 import logging
@@ -35,8 +35,8 @@ db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"])
 
 POOLER = "order_statuses_pooler"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-# Only on a direct connection, and never over options given in the URL. Behind a pooler
-# the driver does not know the process that the statement reaches.
+# Sets nothing behind a pooler, where the driver knows another process than the one that
+# executes this, and no option that the URL has set.
 SET_PARAMETERS = """
     SELECT set_config(name, ours.value, false)
     FROM pg_settings JOIN json_each_text(%s::json) AS ours (name, value) USING (name)
@@ -84,7 +84,7 @@ def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
         if engine.name == "sqlite":
             check_writable(str(engine.url.database))
             sa.event.listen(engine, "connect", set_pragmas)
-            return engine  # its driver begins no transaction before a write
+            return engine  # its driver begins a transaction at the first write
         set_parameters(engine, postgresql_parameters(settings))
         # For writes, from the same pool. Writers that have waited for the lock must see
         # what the others have written.
@@ -94,16 +94,13 @@ def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
 
 
 def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how SQLAlchemy connects to the database of *settings*.
-
-    No wait is endless, and writers wait for each other.
-    """
+    """Return SQLAlchemy's options for a database; each wait has a limit."""
     options: dict[str, Any] = {
         "pool_timeout": settings["ORDER_STATUSES_POOL_TIMEOUT"],
         "hide_parameters": True,  # keep texts and e-mail addresses out of the log
     }
     if settings["DATABASE_URL"].drivername == "sqlite":
-        options["paramstyle"] = "named"  # as the driver of PostgreSQL
+        options["paramstyle"] = "named"  # a dictionary, as psycopg takes it
         options["connect_args"] = {
             "timeout": settings["ORDER_STATUSES_LOCK_TIMEOUT"],
             "isolation_level": "IMMEDIATE",
@@ -120,7 +117,7 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_writable(file: str) -> None:
-    """Refuse an SQLite *file* in a folder where SQLite cannot write.
+    """Refuse an SQLite *file* whose folder cannot be written.
 
     :raise SettingError: the folder cannot be written
     """
@@ -142,7 +139,7 @@ def postgresql_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
         "synchronous_commit": "on",
         "lock_timeout": f"{settings['ORDER_STATUSES_LOCK_TIMEOUT']}s",
         "statement_timeout": f"{settings['ORDER_STATUSES_STATEMENT_TIMEOUT']}s",
-        # Longer than gunicorn lets a request take.
+        # Longer than gunicorn's timeout of 30 s.
         "idle_in_transaction_session_timeout": "60s",
         # A read outside transactions has no conflicts then.
         "default_transaction_isolation": "read committed",
@@ -177,8 +174,8 @@ def set_parameters(engine: sa.Engine, parameters: Mapping[str, str]) -> None:
 def refuse_closed(connection: Any, *_: Any) -> None:
     """Have the pool replace a *connection* that the server has closed.
 
-    An idle connection has nothing to read except its end. pool_pre_ping would cost
-    every request a round trip.
+    Such a connection has become readable. pool_pre_ping would cost every request a
+    round trip.
     """
     idle = select.poll()
     idle.register(connection, select.POLLIN)
@@ -187,9 +184,9 @@ def refuse_closed(connection: Any, *_: Any) -> None:
 
 
 def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
-    """Run a query whose first column is the change tag, and note the tag.
+    """Return the rows of *query*, whose first column is the change tag; note the tag.
 
-    Values may be as the driver has them, such as JSON as text.
+    Values may be as the driver gives them, such as JSON as text.
 
     :raise 503: the database was never set up
     """
@@ -198,12 +195,12 @@ def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     # A shop reads through its session, which has the shop's uncommitted changes and in
     # tests may be bound to any connection.
     if engine is None or db.session.registry.has():
-        # What is read now may be cached, so the next change must renew the tag again.
+        # The rows may be cached under this tag: the next change must renew it again.
         db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
     else:
         rows = fetch(engine, query, parameters)
-    if not rows:  # other tables are outer-joined to the row with the tag
+    if not rows:  # there is no change tag: the others are outer-joined to it
         raise not_initialised()
     g.setdefault("order_statuses_tags", set()).add(rows[0][0])
     return rows
@@ -212,7 +209,7 @@ def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
 def fetch(
     engine: sa.Engine, query: Query, parameters: Mapping[str, Any]
 ) -> Sequence[Any]:
-    """Fetch with the driver's own cursor, which costs a third of SQLAlchemy's.
+    """Fetch with the driver's own cursor, at a third of the cost of SQLAlchemy's.
 
     :raise DBAPIError: as SQLAlchemy would
     """
@@ -239,7 +236,7 @@ def fetch_from(
 
 @lru_cache
 def compiled(query: Query, dialect: sa.Dialect) -> tuple[str, Mapping[str, Any]]:
-    """Return the SQL of *query* and the values that stand in the query itself."""
+    """Return the SQL of *query* and the literal values in it."""
     sql = query.compile(dialect=dialect)
     return str(sql), sql.params
 
@@ -251,10 +248,10 @@ def engine() -> sa.Engine:
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Hold the one lock, and commit at the end or roll back.
+    """Hold the lock of all writes, and commit at the end or roll back.
 
-    Whatever is read inside is the newest there is, and stays so until the commit.
-    Afterwards the calls that *after_commit* has kept are made.
+    The lock is the row with the change tag. What is read inside is the newest, and
+    stays so until the commit. Then the calls that *after_commit* has kept are made.
 
     :raise 503: the database was never set up
     """
@@ -272,7 +269,7 @@ def transaction() -> Iterator[None]:
 
 
 def after_commit(call: Callable[[], None]) -> None:
-    """Have *call* made once the current *transaction* is committed."""
+    """Keep a *call* to be made once the current *transaction* is committed."""
     current_session().info[AFTER_COMMIT].append(call)
 
 
@@ -292,7 +289,7 @@ def savepoint() -> Iterator[None]:
 def wait_for_lock() -> None:
     """Take the lock; retry after a serialization failure.
 
-    A retry rolls back, so there is none after the shop has written something.
+    A retry rolls back, so there is none if the session has changes of the shop.
     """
     seconds = extension().settings.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
     end = time.monotonic() + seconds
@@ -313,8 +310,8 @@ def has_work_of_shop() -> bool:
         return True
     if not session.in_transaction():
         return False
-    # The session forgets what it flushed or wrote in bulk. PostgreSQL gives such a
-    # transaction an id; SQLite gives it the lock, which is then never refused.
+    # What is flushed, or written in bulk, is not in the session any more. PostgreSQL
+    # has then given the transaction an id; SQLite has given it the lock already.
     connection = connection_of(session)
     wrote = sa.select(sa.func.pg_current_xact_id_if_assigned().is_not(None))
     return len(db.engines) > 1 or (
@@ -323,7 +320,7 @@ def has_work_of_shop() -> bool:
 
 
 def take_lock() -> None:
-    """Renew the change tag, which makes every other writer wait.
+    """Take the lock by renewing the change tag: every other writer waits.
 
     :raise RuntimeError: a setting has changed since the mount
     :raise 503: the database was never set up
@@ -373,7 +370,7 @@ def is_table_missing(error: SQLAlchemyError) -> bool:
 def is_outage(error: SQLAlchemyError) -> bool:
     """Return whether the database is unavailable, overloaded or read-only.
 
-    A wrong statement is an OperationalError on SQLite too, but it never works later.
+    On SQLite a wrong statement is an OperationalError too: that is no outage.
     """
     _, of_sqlite = codes_of(error)
     return isinstance(error, OUTAGES) and of_sqlite != SQLITE_ERROR

@@ -49,7 +49,7 @@ logging.getLogger("order_statuses").setLevel(logging.INFO)  # a line for each wr
 
 def prepare_record(record):
     """Add the request's id to a log *record*, and keep its message on one line."""
-    from flask import request  # in children alone
+    from flask import request  # here, since the master loads nothing of the service
 
     environ = request.environ if request else {}
     record.request_id = environ.get("order_statuses.request_id", "-")
@@ -60,7 +60,7 @@ def prepare_record(record):
 for handler in logging.root.handlers:
     handler.addFilter(prepare_record)
 
-# The service trusts no header about the client, so gunicorn need not either.
+# The service uses no X-Forwarded-* header, so gunicorn trusts nobody's.
 forwarded_allow_ips = ""
 
 # Otherwise gunicorn opens a control socket in the home directory.
@@ -68,7 +68,7 @@ control_socket_disable = True
 
 
 def load(app):
-    from click import ClickException  # in children alone
+    from click import ClickException
 
     try:
         app.load()
@@ -80,8 +80,8 @@ def load(app):
 def load_in_child(server):
     """Load the application in a child process; return the child's exit status.
 
-    After an error every worker would print it, and gunicorn could end with a traceback.
-    The master itself loads nothing, so that SIGHUP loads changed code.
+    Otherwise each worker would print the same error, and gunicorn could end with a
+    traceback. The master itself loads nothing, so that SIGHUP loads changed code.
     """
     child = get_context("fork").Process(target=load, args=(server.app,))
     child.start()
@@ -105,7 +105,7 @@ DRAIN_SECONDS = 5
 
 
 def post_request(worker, req, environ, resp):
-    """Read the rest of a refused body: most clients send all before they read."""
+    """Read the rest of a refused body: most clients read nothing before all is sent."""
     if not (resp and resp.headers_sent):  # there is no response to be read
         return
     connection, body = environ["gunicorn.socket"], environ["wsgi.input"]

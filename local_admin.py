@@ -42,7 +42,7 @@ def install(app: Flask) -> None:
 
 
 def identify_local_admin() -> auth.Caller:
-    """Return the local administrator, or the API user of the credentials."""
+    """Return the local administrator, or else the API user of the credentials."""
     if is_local_admin(request):
         return auth.Caller("local administrator")
     return auth.identify_user()
@@ -57,7 +57,7 @@ def is_local_admin(request: Request) -> bool:
     return (
         is_loopback(environ.get("REMOTE_ADDR", ""))
         and LOOPBACK_HOST.fullmatch(environ.get("HTTP_HOST", "")) is not None
-        and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+        and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"  # older nginx sends 1.0
         and not any(map(REFUSED.fullmatch, environ))
         and not auth.is_foreign(request)
         and is_from_own_user(environ.get("werkzeug.socket"))
@@ -78,9 +78,9 @@ def parse_address(address: str) -> IPv4Address | IPv6Address:
 def is_from_own_user(connection: socket.socket | None) -> bool:
     """Return whether the client's socket belongs to the user that runs the service.
 
-    Nothing else tells a local request from one that nginx passes on with a plain
-    proxy_pass. Only Linux shows whose socket it is: on other systems every user of
-    this machine is accepted.
+    Only the owner of the socket distinguishes a local client from a local nginx with a
+    plain proxy_pass. Only Linux shows the owner: on other systems every user of this
+    machine is accepted.
     """
     if sys.platform != "linux":
         return True
@@ -100,8 +100,8 @@ def find_owner(
 ) -> int | None:
     """Return the id of the user whose socket at *peer* is connected to *own*.
 
-    None if there is no such socket, or if its process has closed it (inode 0): its
-    owner is then shown as 0, whoever that was.
+    None if there is no such socket, or if it is closed: then its inode is 0, and so is
+    its owner, whoever that was.
     """
     ends = [in_table(peer), in_table(own)]
     for row in rows:

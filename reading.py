@@ -1,4 +1,4 @@
-"""Reading: one status, a list, as a store and a language see it."""
+"""Reading: statuses in a language and for a store, and storefronts."""
 
 import json
 import re
@@ -23,7 +23,7 @@ ID = re.compile("[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True)
 class OrderStatus:
-    """A status as one store and one language see it, in the documentation's order."""
+    """A status in a language and for a store, in the documentation's order."""
 
     status_id: str
     status: str
@@ -48,7 +48,7 @@ class Storefront:
 def list_statuses(
     type_: str, lang_code: str | None = None, store_id: int | None = None
 ) -> list[OrderStatus]:
-    """Return all statuses of a type, as a language and a store see them."""
+    """Return all statuses of a type, in a language and for a store."""
     if type_ not in config.types():
         return []
     return query_statuses(STATUSES_OF_TYPE, {"type": type_}, lang_code, store_id)
@@ -57,7 +57,10 @@ def list_statuses(
 def get_status_or_404(
     status_id: str, lang_code: str | None = None, store_id: int | None = None
 ) -> OrderStatus:
-    """Return one status, as a language and a store see it."""
+    """Return one status, in a language and for a store.
+
+    :raise 404: there is none
+    """
     key = {"status_id": id_or_404(status_id, "status")}
     found = query_statuses(STATUS_BY_ID, key, lang_code, store_id)
     if not found:
@@ -66,7 +69,10 @@ def get_status_or_404(
 
 
 def id_or_404(text: str, noun: str) -> int:
-    """Return the id that *text* spells, for a row called *noun* in the message."""
+    """Convert *text* to an id; the message calls the row *noun*.
+
+    :raise 404: no row has such an id
+    """
     # int() would take 007 and other scripts' digits, and a database overflow.
     if not ID.fullmatch(text) or int(text) > MAX_ID:
         raise NotFound(f"There is no such {noun}.")
@@ -74,7 +80,10 @@ def id_or_404(text: str, noun: str) -> int:
 
 
 def get_or_404(model: type[Row], text: str) -> Row:
-    """Return the status or store whose id *text* spells, as it is now."""
+    """Return the status or store with this id, read again from the database.
+
+    :raise 404: there is none
+    """
     noun = model.__name__.lower()
     found = db.session.get(model, id_or_404(text, noun), populate_existing=True)
     if found is None:
@@ -97,7 +106,7 @@ def matching(
 def snapshot(
     status: Status, lang_code: str | None = None, store_id: int | None = None
 ) -> OrderStatus:
-    """Return *status* with what this transaction has changed in it."""
+    """Flush, and return *status* as this transaction sees it."""
     db.session.flush()
     return get_status_or_404(str(status.status_id), lang_code, store_id)
 
@@ -168,12 +177,12 @@ def as_text(column: Any, name: str) -> sa.Label[str]:
     return sa.cast(column, sa.String).label(name)
 
 
-def reading(condition: sa.ColumnElement[bool]) -> Query:
+def select_statuses(condition: sa.ColumnElement[bool]) -> Query:
     """Return the query for the statuses that meet *condition*, beside the change tag.
 
-    Its columns are named as in OrderStatus. Field by field, a text is the first that
-    there is: the store's or the common one, in the language asked for, the default
-    language or any; never null.
+    Its other columns are named as in OrderStatus. Each text is the first that is not
+    null: in the language asked for, the store's or the common one; then the same in the
+    default language; then the common one in any language; then "".
     """
     preferred: list[tuple[Any, str]] = [
         (aliased(model), lang_code)
@@ -207,8 +216,8 @@ def reading(condition: sa.ColumnElement[bool]) -> Query:
     return query.order_by(Status.position, Status.status_id)
 
 
-STATUSES_OF_TYPE = reading(Status.type == sa.bindparam("type"))
-STATUS_BY_ID = reading(Status.status_id == sa.bindparam("status_id"))
+STATUSES_OF_TYPE = select_statuses(Status.type == sa.bindparam("type"))
+STATUS_BY_ID = select_statuses(Status.status_id == sa.bindparam("status_id"))
 
 EVERY_STORE = sa.select(
     ChangeTag.tag, as_text(Store.store_id, "company_id"), Store.name.label("company")

@@ -19,7 +19,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class ApiBlueprint(Blueprint):
-    """A blueprint whose addresses may end in a slash.
+    """A blueprint whose routes also match with a slash at the end.
 
     Its views must take ``**_``, since a shop's prefix may have variables. The fallback
     responds to OPTIONS, since it knows all methods of an address.
@@ -35,7 +35,7 @@ class ApiBlueprint(Blueprint):
 def as_json(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
     """Return *body* as JSON, its keys in their order whatever the shop's settings.
 
-    Dataclasses are objects of their fields, the position only by the setting.
+    A dataclass becomes an object of its fields; the position only if a setting says so.
     """
     fields = vars if config.shows_position() else fields_but_position
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=fields)
@@ -49,7 +49,7 @@ def fields_but_position(item: Any) -> dict[str, Any]:
 
 
 def no_content(headers: Headers | None = None) -> Response:
-    """Return a 204, which has no media type either."""
+    """Return a 204, which has no Content-Type either."""
     response = Response(status=204, headers=headers)
     response.headers.remove("Content-Type")
     return response
@@ -80,7 +80,7 @@ def as_list(name: str, items: Sequence[Any], query: Mapping[str, Any]) -> Respon
 
 
 def list_form() -> str:
-    """Return the form of lists, array or envelope, where the request was mounted."""
+    """Return the form of lists, array or envelope, of the request's mount."""
     mount = current_app.blueprints[request.blueprints[1]]  # the resource's parent
     return (
         mount.list_form if isinstance(mount, ApiBlueprint) else ApiBlueprint.list_form
@@ -88,7 +88,7 @@ def list_form() -> str:
 
 
 def links(page: int, last: int) -> str:
-    """Return the ``Link`` of a page to the others, keeping the other parameters."""
+    """Return the ``Link`` header of a page, with the other parameters of the query."""
     pages = {"first": 1, "prev": min(page - 1, last), "next": page + 1, "last": last}
     kept = [pair for pair in request.args.items(multi=True) if pair[0] != "page"]
     return ", ".join(
@@ -99,7 +99,7 @@ def links(page: int, last: int) -> str:
 
 
 def address() -> str:
-    """Return the path of the request, as it may stand in a header."""
+    """Return the path of the request, quoted for a header."""
     return quote(request.root_path + request.path)
 
 
@@ -111,7 +111,7 @@ def as_error(error: HTTPException, **more: Any) -> Response:
 
 
 def from_validation(error: ValidationError) -> Response:
-    """Return what marshmallow found as a 400 that names each field."""
+    """Return a 400 that names each field in which marshmallow has found an error."""
     fields: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
     found = [
         problem if name == SCHEMA else f"{name}: {problem}"

@@ -1,4 +1,4 @@
-"""What clients send, in the documentation's own spelling."""
+"""Request bodies and queries, in the documentation's own spelling."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from . import config
 
 Messages = dict[str, str | list[Any] | dict[Any, Any]]
 
-# For null, which some clients send for whatever is not set.
+# Some clients send null for whatever is not set.
 KEEP: Messages = {"null": "Must not be null; leave the field out to keep it."}
 KEEP_OR_EMPTY: Messages = {
     "null": 'Must be a string; leave the field out to keep it, or send "" to empty it.'
@@ -79,7 +79,7 @@ def one_line(text: str) -> None:
 
 
 def visible(text: str) -> None:
-    """Refuse a text of white space, joiners and marks that show nothing."""
+    """Refuse a text of nothing but white space, joiners and control characters."""
     # Not all of the category C: what is unassigned here may be a new emoji.
     unseen = {"Cc", "Cf", "Zs", "Zl", "Zp"}
     if text and all(c.isspace() or category(c) in unseen for c in text):
@@ -97,7 +97,7 @@ EMAIL_HEADER = validate.Length(max=65535)
 
 @dataclass(slots=True)
 class Number:
-    """A JSON number as it is written: a float would lose digits."""
+    """A JSON number, as it was written: a float would lose digits."""
 
     literal: str
 
@@ -106,7 +106,7 @@ class Number:
 
 
 def as_text(value: Any) -> Any:
-    """Return a scalar as the string that stands for it, and anything else as it is.
+    """Convert a scalar to a string; return anything else as it is.
 
     >>> as_text(True), as_text(5), as_text(Number("5.0")), as_text(None)
     ('Y', '5', '5.0', None)
@@ -155,13 +155,13 @@ class TrimmedText(fields.String):
 
 
 class Code(fields.String):
-    """A language or a type."""
+    """The code of a language or a type."""
 
     default_error_messages = KEEP
 
 
 class Digits(fields.Integer):
-    """A number in a query, in digits that a database and a reader take."""
+    """A whole number in a query, of at most 18 digits."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not re.fullmatch("-?[0-9]{1,18}", value):
@@ -188,7 +188,10 @@ class Params(EmptyArrayIsObject, fields.Dict):
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Say what is wrong with each of the *params*, under its own name."""
+    """Check the name and the value of each of *params*.
+
+    :raise ValidationError: with a message for each that is wrong, under its name
+    """
     wrong = {
         f"params.{name[:64]}": [problem]
         for name, param in params.items()
@@ -199,7 +202,7 @@ def check_params(params: Mapping[str, Any]) -> None:
 
 
 def problem_of(name: str, param: Any) -> str | None:
-    """Say what is wrong with a param, if anything is; None is one to remove."""
+    """Return what is wrong with a param, or None; the value None removes it."""
     if not re.fullmatch(PARAM_NAME, name):
         return "The name must be at most 64 of A-Z a-z 0-9 _ . and -."
     if param is None:
@@ -220,14 +223,14 @@ def cannot_update(name: str) -> str:
 
 
 class RequestSchema(Schema):
-    """The shop ignores what it does not know, and its clients count on it."""
+    """Unknown fields are ignored, as the documented API does."""
 
     class Meta:
         unknown = EXCLUDE
 
 
 class NewStatusSchema(RequestSchema):
-    """A status to create: every value but *params* is a string."""
+    """A status to create."""
 
     type = Code(validate=known_type, load_default=lambda: config.types()[0])
     is_default = YesNo(validate=validate.OneOf(["Y", "N"]))
@@ -278,7 +281,7 @@ class StoreTextsSchema(RequestSchema):
 
 
 class WriteQuery(RequestSchema):
-    """The query of an update: the language of texts whose body names none."""
+    """The query of an update: the language of the texts, unless the body has one."""
 
     lang_code = fields.String(
         validate=known_language, load_default=lambda: config.languages()[0]
@@ -286,7 +289,7 @@ class WriteQuery(RequestSchema):
 
 
 class ReadQuery(RequestSchema):
-    """A query in which a parameter without a value is as if it were not there."""
+    """A query whose parameters are ignored if they are empty."""
 
     @pre_load
     def drop_empty(self, query: MultiDict[str, str], **_: Any) -> dict[str, Any]:
@@ -315,7 +318,7 @@ class StatusesQuery(PageQuery, StatusQuery):
 
     @pre_load
     def drop_empty(self, query: MultiDict[str, str], **_: Any) -> dict[str, Any]:
-        """Take letters and params together as well; a param may be empty."""
+        """Collect the letters, and the params, which may be empty."""
         letters = ",".join(query.getlist("status")).split(",")
         kept: dict[str, Any] = super().drop_empty(query)
         return kept | {
@@ -328,13 +331,13 @@ class StatusesQuery(PageQuery, StatusQuery):
         }
 
 
-# What clients that send back what they have read may send, and a form's own field.
+# Fields of a response, which clients may send back, and a form's own field.
 NOT_LISTED = {"status_id", "status", "_charset_"}
 NOT_LISTED |= NewStatusSchema().fields.keys()
 
 
 def ignored_in(body: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return ``{"ignored": [...]}`` for fields in *body* that no status has.
+    """Return ``{"ignored": [...]}`` for at most 10 fields in *body* that no status has.
 
     >>> ignored_in({"description": "Packed", "email_subject": "is packed"})
     {'ignored': ['email_subject']}

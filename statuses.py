@@ -46,7 +46,7 @@ def create(**_: str) -> Response:
     with transaction():
         check_preconditions(conditions, index)  # 412
         status_id = str(writing.create_status(fields).status_id)
-    # The documentation's key, and the one that deployed clients read.
+    # The documentation has the first key; existing clients read the second.
     created = {"statuses_id": status_id, "status_id": status_id}
     location = f"{address().rstrip('/')}/{status_id}"
     return as_json(created | ignored_in(body), 201, {"Location": location})

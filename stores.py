@@ -56,9 +56,9 @@ def show_status(store_id: str, status_id: str, **_: str) -> Response:
 
 @bp.put("/stores/<store_id>/statuses/<status_id>")
 def update_status(store_id: str, status_id: str, **_: str) -> Response:
-    """Set a status's e-mail texts in one storefront; null takes the common one again.
+    """Set the e-mail texts of a status in one storefront and one language.
 
-    They change in one language. Other fields are set without a store.
+    null removes the storefront's own text. Other fields are set without a store.
     """
     body = bodies.read(request)  # 411, 413, 415, 400
     texts = write_query.load(request.args) | store_texts_schema.load(body)  # 400

@@ -80,16 +80,20 @@ def test_write_goes_on_if_nothing_has_changed(
 @pytest.mark.parametrize(
     "header",
     [
-        ("If-Match", OTHER),
-        ("If-None-Match", "{}"),
-        ("If-None-Match", "*"),
+        ("If-Match", OTHER, "It has changed since you read it; GET it again."),
+        ("If-None-Match", "{}", "It matches If-None-Match, so nothing was changed."),
+        ("If-None-Match", "*", "It matches If-None-Match, so nothing was changed."),
     ],
 )
 @pytest.mark.parametrize(("method", "address", "body"), WRITES)
-def test_write_stops_if_something_has_changed(
-    client: FlaskClient, method: str, address: str, body: Any, header: tuple[str, str]
+def test_write_stops_if_its_condition_does_not_hold(
+    client: FlaskClient,
+    method: str,
+    address: str,
+    body: Any,
+    header: tuple[str, str, str],
 ) -> None:
-    name, pattern = header
+    name, pattern, why = header
     before = client.get(address)
 
     refused: Any = client.open(
@@ -99,7 +103,8 @@ def test_write_stops_if_something_has_changed(
         **body,
     )
 
-    assert (refused.status_code, refused.json["status"]) == (412, 412)
+    assert refused.status_code == 412
+    assert refused.json == {"message": f"Precondition Failed: {why}", "status": 412}
     assert client.get(address).data == before.data
 
 
