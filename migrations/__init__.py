@@ -3,6 +3,8 @@
 Functions import Alembic themselves: a shop may not have it.
 """
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from sqlalchemy import Connection, false, func, inspect, select, text
+from sqlalchemy.exc import OperationalError
 
 from .. import statuses_file
-from ..database import NOT_SET_UP, db
+from ..database import NOT_SET_UP, codes_of, db
 from ..models import Base
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
 FOLDER = str(Path(__file__).parent)
 ADVISORY_LOCK = 2126031207  # any number, the same for every init
+# While a migration waits for a table, requests wait behind it. It waits less than
+# deadlock_timeout (1 s), so that in a deadlock it gives way, and not a request.
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
+IN_USE = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 
 # Tables of databases from before the release, which had no order_statuses_alembic.
 TABLES_OF_BEFORE = ("order_statuses_version", "order_statuses_catalogue")
@@ -48,11 +55,24 @@ MISSING_GRANTS = text("""
 def initialise(file: dict[str, Any] | None = None) -> bool:
     """Create or upgrade the tables, fill empty ones, and return whether they were.
 
-    It is one transaction; any number of processes may do it at once.
+    It is one transaction; any number of processes may do it at once. While others use
+    a table that it must change, it begins again every second.
     """
-    with migrating() as connection:
-        upgrade(connection)
-        return statuses_file.fill(connection, file)
+    said: list[str] = []
+    while True:
+        try:
+            with migrating() as connection:
+                upgrade(connection)
+                return statuses_file.fill(connection, file)
+        except OperationalError as error:
+            if codes_of(error)[0] not in IN_USE:
+                raise
+            tables = re.findall(r"\border_statuses_\w+", str(error.statement))
+        waits = f"Waiting until nobody uses {', '.join(tables)}; Ctrl-C ends it."
+        if waits not in said:
+            click.echo(waits, err=True)
+            said.append(waits)
+        time.sleep(1)
 
 
 def seed_statuses(create_tables: bool = False) -> None:
@@ -71,13 +91,15 @@ def seed_statuses(create_tables: bool = False) -> None:
 def migrating() -> Iterator[Connection]:
     """Connect for a migration, which waits for other migrations."""
     with db.engine.connect() as connection:
-        if connection.dialect.name == "sqlite":
+        connection.detach()  # from the pool: no request must get this connection
+        is_sqlite = connection.dialect.name == "sqlite"
+        if is_sqlite:
             # A migration may drop and rebuild a table, which with foreign keys would
-            # delete rows of other tables by cascade. Detached from the pool: no
-            # request must get a connection without foreign keys.
-            connection.detach()
+            # delete rows of other tables by cascade.
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
         with exclusive(connection):
+            if not is_sqlite:
+                connection.exec_driver_sql(LOCK_TIMEOUT)
             yield connection
 
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from subprocess import Popen
 from threading import Event
 
 import httpx
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -20,7 +22,15 @@ from order_statuses import migrations
 from order_statuses.database import db
 from order_statuses.models import StatusText
 
-from .conftest import ADMINISTRATOR, BOUND, KEY, client_of, service
+from .conftest import (
+    ADMINISTRATOR,
+    BOUND,
+    KEY,
+    PostgresDatabases,
+    client_of,
+    fill,
+    service,
+)
 from .servers import ROOT, SECONDS, serving
 from .test_servers import copy_checkout
 
@@ -34,8 +44,10 @@ down_revision = {head!r}
 
 def upgrade():
     recreate = "always" if op.get_bind().dialect.name == "sqlite" else "never"
-    with op.batch_alter_table("order_statuses_status", recreate=recreate) as table:
-        table.add_column(sa.Column("new", sa.String(1), nullable=True))
+    # In the other order than requests use them.
+    for name in ("order_statuses_text", "order_statuses_status"):
+        with op.batch_alter_table(name, recreate=recreate) as table:
+            table.add_column(sa.Column("new", sa.String(1), nullable=True))
 """
 INIT = ["-m", "flask", "--app=wsgi", "order-statuses", "init"]
 PROBE = """
@@ -178,6 +190,51 @@ def test_old_version_serves_while_the_tables_are_upgraded(
     with service(database) as app:
         assert version_of(app) == "next"
         assert client_of(app, BOUND).get("/api/2.0/stores").status_code == 200
+
+
+@pytest.mark.slow
+def test_upgrade_that_waits_for_a_long_reader_holds_up_no_request(
+    postgres: str, tmp_path: Path, next_version: Path
+) -> None:
+    databases, done = PostgresDatabases(postgres), Event()
+    url = databases.create()
+    fill(url)
+
+    def write(server: str, status_id: int) -> Counter[int]:
+        seen: Counter[int] = Counter()
+        credentials = (ADMINISTRATOR, KEY + ADMINISTRATOR)
+        with httpx.Client(base_url=server, auth=credentials, timeout=SECONDS) as client:
+            while not done.is_set():
+                text = {"description": f"Text {seen[200]}"}
+                path = f"/api/2.0/statuses/{status_id}"
+                seen[client.put(path, json=text).status_code] += 1
+        return seen
+
+    with (
+        serving(url, 4, ORDER_STATUSES_LOCK_TIMEOUT="5") as server,
+        ThreadPoolExecutor() as threads,
+        psycopg.connect(url) as reader,
+    ):
+        reader.execute("SELECT 1 FROM order_statuses_status")  # as pg_dump does
+        writers = [threads.submit(write, server.url, n) for n in range(1, 5)]
+        init = threads.submit(run_python, next_version, url, *INIT)
+        try:
+            reader.execute("SELECT pg_sleep(10)")
+            waited = not init.done()
+            reader.rollback()
+            ended = init.result()
+        finally:
+            done.set()
+
+        seen = sum((writer.result() for writer in writers), Counter())
+    with service(url) as app:
+        version = version_of(app)
+    databases.drop(url)
+
+    assert (waited, ended.returncode, version) == (True, 0, "next"), ended.stderr
+    assert seen.keys() == {200}
+    waits = "Waiting until nobody uses order_statuses_status; Ctrl-C ends it.\n"
+    assert ended.stderr.count(waits) == 1
 
 
 @pytest.mark.slow
