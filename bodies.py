@@ -55,8 +55,15 @@ def read(request: Request) -> Fields:
     return decode(content, *parse_options_header(content_type))
 
 
-def decode(content: bytes, media_type: str, options: dict[str, str]) -> Fields:
+def decode(
+    content: bytes,
+    media_type: str,
+    options: dict[str, str],
+    max_fields: float = MAX_FIELDS,
+) -> Fields:
     """Decode *content* by its media type and the parameters of that, in linear time.
+
+    *max_fields* is for JSON: forms never have more than MAX_FIELDS.
 
     :raise 415: the media type is not understood
     :raise 400: not what its media type says, or with text that cannot be stored
@@ -70,7 +77,7 @@ def decode(content: bytes, media_type: str, options: dict[str, str]) -> Fields:
         raise BadRequest(NOT_UTF8) from error
     except RecursionError as error:
         raise BadRequest("The body is nested too deeply.") from error
-    check_strings(fields)
+    check_values(fields, max_fields)
     return fields
 
 
@@ -126,8 +133,6 @@ def decode_json(content: bytes, options: dict[str, str]) -> Fields:
 
 def distinct(pairs: list[tuple[str, Any]]) -> Fields:
     """Make an object of *pairs*, refusing a key that comes twice."""
-    if len(pairs) > MAX_FIELDS:
-        raise BadRequest(TOO_MANY)
     body = dict(pairs)
     if len(body) < len(pairs):
         raise BadRequest("A JSON object in the body has a key twice; send it once.")
@@ -237,10 +242,10 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Fields:
     return body
 
 
-def check_strings(body: Fields) -> None:
-    """Refuse text that no database stores.
+def check_values(body: Fields, max_fields: float) -> None:
+    """Refuse large objects, and what no database stores as text, at any depth.
 
-    :raise 400: NUL or a lone surrogate, in a key or a value at any depth
+    :raise 400: more than *max_fields* in an object; NUL or a lone surrogate
     """
     waiting: list[Any] = [body]  # recursion would be quadratic in the depth
     while waiting:
@@ -248,6 +253,8 @@ def check_strings(body: Fields) -> None:
         if isinstance(value, str):
             check_text(value)
         elif isinstance(value, dict):
+            if len(value) > max_fields:
+                raise BadRequest(TOO_MANY)
             waiting += [*value.keys(), *value.values()]
         elif isinstance(value, list):
             waiting += value

@@ -221,7 +221,7 @@ def export(file: str, users: bool) -> None:
     """Write the statuses to FILE, or to standard output."""
     if users and file == "-":
         raise click.UsageError("--users needs the name of a new FILE.")
-    content, others = statuses_file.export(users), statuses_file.left_out()
+    content, others = statuses_file.export(users)
     write(file, content, is_secret=users)
     if others:
         click.echo(f"Left out, since not configured: {', '.join(others)}.", err=True)

@@ -268,6 +268,33 @@ def transaction() -> Iterator[None]:
         call()
 
 
+@contextmanager
+def read_transaction() -> Iterator[None]:
+    """Let all reads inside see the same moment; they make no writer wait.
+
+    If the shop has begun a transaction, its isolation stays as it is.
+    """
+    session = current_session()
+    bind = session.get_bind(mapper=ChangeTag)
+    if session.in_transaction() or isinstance(bind, sa.Connection):
+        yield
+        return
+    is_sqlite = bind.dialect.name == "sqlite"
+    options = {} if is_sqlite else {"isolation_level": "REPEATABLE READ"}
+    try:
+        connection = connection_of(session, options)
+        if is_sqlite and not is_begun(connection):
+            connection.exec_driver_sql("BEGIN")
+        yield
+    finally:
+        session.rollback()
+
+
+def is_begun(sqlite: sa.Connection) -> bool:
+    """Return whether *sqlite* has a transaction already, by a listener of the shop."""
+    return bool(sqlite.connection.in_transaction)
+
+
 def after_commit(call: Callable[[], None]) -> None:
     """Keep a *call* to be made once the current *transaction* is committed."""
     current_session().info[AFTER_COMMIT].append(call)
@@ -338,8 +365,11 @@ def current_session() -> Session:
     return db.session() if callable(db.session) else db.session
 
 
-def connection_of(session: Session) -> sa.Connection:
-    return session.connection(bind_arguments={"mapper": ChangeTag})
+def connection_of(
+    session: Session, options: Mapping[str, Any] | None = None
+) -> sa.Connection:
+    """Return the connection of our tables, begun with execution *options*."""
+    return session.connection({"mapper": ChangeTag}, options)
 
 
 def not_initialised() -> ServiceUnavailable:

@@ -1,6 +1,7 @@
 """The statuses as a file: the default statuses, export and apply."""
 
 import json
+import math
 import os
 import secrets
 import stat
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session, attributes, scoped_session
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
-from .database import CHANGE_TAG, db, savepoint
+from .database import db, read_transaction, savepoint
 from .models import (
     TEXTS,
     FreedLetter,
@@ -156,7 +157,7 @@ def parse(content: bytes) -> Json:
     :raise 400: naming everything that is wrong, with its place in the file
     """
     try:
-        raw = bodies.decode(content, "application/json", {})
+        raw = bodies.decode(content, "application/json", {}, max_fields=math.inf)
         file: Json = FileSchema().load(raw)
     except BadRequest as error:
         about = str(error.description).replace("body", "file")
@@ -196,17 +197,19 @@ def differences(
             yield (*outer, name), was, will
 
 
-def export(users: bool) -> bytes:
-    """Return the content of a file, the same for the same statuses."""
-    while True:
-        tag = db.session.scalar(CHANGE_TAG)
+def export(users: bool) -> tuple[bytes, list[str]]:
+    """Return the content of a file, and the types and languages that it leaves out.
+
+    It is the same for the same statuses.
+    """
+    with read_transaction():
         stores, statuses = read_stores(db.session), read_statuses(db.session)
         file = {"stores": stores, "statuses": statuses}
         if users:
             file |= {"users": read_users(), "freed_letters": read_freed_letters()}
-        if tag == db.session.scalar(CHANGE_TAG):  # nobody wrote meanwhile
-            text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
-            return f"{text}\n".encode()
+        others = left_out()
+    text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
+    return f"{text}\n".encode(), others
 
 
 def write_file(name: str, content: bytes, is_secret: bool = False) -> None:
@@ -267,9 +270,8 @@ def read_statuses(session: AnySession) -> list[Json]:
         for row in sorted(session.execute(query)):
             found = ((name, getattr(row, name)) for name in names)
             texts = {name: text for name, text in found if text is not None}
-            status = statuses.get(row.status_id)
-            # A status that was created meanwhile has texts already.
-            if status and texts:
+            if texts:
+                status = statuses[row.status_id]
                 of_status = status["texts"]
                 if model is StoreText:
                     in_stores = status.setdefault("store_texts", {})

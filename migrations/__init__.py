@@ -16,7 +16,7 @@ from sqlalchemy import Connection, false, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from .. import statuses_file
-from ..database import NOT_SET_UP, codes_of, db
+from ..database import NOT_SET_UP, codes_of, db, is_begun
 from ..models import Base
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def exclusive(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
         usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
-        if connection.connection.in_transaction:  # a shop's listener began one
+        if is_begun(connection):
             connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")

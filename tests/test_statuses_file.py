@@ -7,9 +7,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
+from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import psutil
@@ -17,12 +17,21 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, select
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    func,
+    insert,
+    select,
+)
 
 from order_statuses import writing
 from order_statuses.config import database_url
 from order_statuses.database import CHANGE_TAG, db
-from order_statuses.models import Status, StatusText, StoreText, User
+from order_statuses.models import Key, Status, StatusText, Store, StoreText, User
 from order_statuses.writing import STATUS_LETTERS
 
 from .conftest import (
@@ -122,20 +131,54 @@ def test_export_is_canonical(app: Flask) -> None:
     )
 
 
-def test_status_that_is_created_meanwhile_is_exported_whole(app: Flask) -> None:
-    client, pending = client_of(app, ADMINISTRATOR), [{"description": "Packed"}]
+def test_export_is_of_one_moment_while_others_write(app: Flask, tmp_path: Path) -> None:
+    client, file, numbers = client_of(app, ADMINISTRATOR), tmp_path / "file", count()
 
-    def create(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "FROM order_statuses_text" in statement and pending:
-            send = partial(client.post, "/api/2.0/statuses", json=pending.pop())
-            other = Thread(target=send)  # with a session of its own
+    def change_all(number: int) -> None:
+        changes = {"position": number, "description": f"Text {number}"}
+        client.put("/api/2.0/statuses/2", json=changes)
+        client.post("/api/2.0/statuses", json={"description": f"New {number}"})
+        run(app, "add-user", f"user{number}@shop.example")
+
+    def write(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # A bound, since an export that waits for silence would never end.
+        is_export = current_thread() is main_thread()
+        if is_export and "FROM order" in statement and (number := next(numbers)) < 8:
+            other = Thread(target=change_all, args=(number,))  # its own session
             other.start()
             other.join()
 
-    with watching(app, "before_cursor_execute", create):
-        exported = json.loads(export(app))
+    with watching(app, "before_cursor_execute", write):
+        assert run(app, "export", str(file), "--users").exit_code == 0
 
-    assert of(exported, "A")["texts"]["en"]["description"] == "Packed"
+    exported = json.loads(file.read_text())
+    complete, letters = of(exported, "C"), {s["status"] for s in exported["statuses"]}
+    assert complete["position"] == 0
+    assert complete["texts"]["en"]["description"] == "Text 0"
+    assert letters & {"A", "E", "G"} == {"A"}
+    assert len(exported["users"]) == 3
+
+
+def test_file_has_none_of_the_limits_of_a_request(
+    app: Flask, client: FlaskClient, empty_database: str, tmp_path: Path
+) -> None:
+    numbers, file = range(3, 1_004), str(tmp_path / "file")
+    text = {"status_id": 2, "lang_code": "en", "email_subj": "in a store"}
+    with app.app_context(), db.engine.begin() as connection:
+        for model, rows in {
+            Store: [{"store_id": n, "name": "Store"} for n in numbers],
+            StoreText: [text | {"store_id": n} for n in numbers],
+            Key: [{"user_id": 1, "key_hash": f"{n:064x}"} for n in numbers],
+        }.items():
+            connection.execute(insert(model), rows)
+    run(app, "export", file, "--users")
+
+    with service(empty_database) as moved:
+        done = [run(moved, "init", file), run(moved, "apply", file, "--users")]
+        run(moved, "export", f"{file}2", "--users")
+
+    assert [command.exit_code for command in done] == [0, 0]
+    assert Path(f"{file}2").read_bytes() == Path(file).read_bytes()
 
 
 def test_empty_text_is_exported_and_none_is_not(
