@@ -53,6 +53,8 @@ DISTINCT = [  # what no two rows of a list have in common
     ("freed_letters", "type", "status"),
 ]
 LETTER = OneOf([*writing.STATUS_LETTERS])
+SEQUENCE = sa.func.pg_get_serial_sequence(Status.__tablename__, "status_id")
+SQLITE_SEQUENCE = sa.table("sqlite_sequence", sa.column("name"), sa.column("seq"))
 
 
 class Object(schemas.EmptyArrayIsObject, fields.Dict):
@@ -127,6 +129,9 @@ class FileSchema(Schema):
     statuses = fields.List(fields.Nested(StatusSchema), required=True)
     users = fields.List(fields.Nested(UserSchema), load_default=list)
     freed_letters = fields.List(fields.Nested(FreedLetterSchema), load_default=list)
+    last_status_id = WholeNumber(
+        strict=True, load_default=0, validate=Range(0, NEW_ID.max)
+    )
 
     @validates_schema(skip_on_field_errors=False)
     def check_rows(self, file: Json, **_: Any) -> None:
@@ -204,9 +209,10 @@ def export(users: bool) -> tuple[bytes, list[str]]:
     """
     with read_transaction():
         stores, statuses = read_stores(db.session), read_statuses(db.session)
-        file = {"stores": stores, "statuses": statuses}
+        file: Json = {"stores": stores, "statuses": statuses}
         if users:
             file |= {"users": read_users(), "freed_letters": read_freed_letters()}
+            file["last_status_id"] = last_id(db.session)
         others = left_out()
     text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
     return f"{text}\n".encode(), others
@@ -493,18 +499,37 @@ def write(session: AnySession, old: Json, new: Json) -> Status:
             # Plain rows instead of objects: there may be thousands.
             insert = sa.insert(model).execution_options(dml_strategy="raw")
             session.execute(insert, [empty | row for row in rows])
-    if not old and "status_id" in new:
-        skip_taken_ids(session)
+    if not old and "status_id" in new and is_postgresql(session):  # SQLite does it
+        go_on_after(status.status_id, session)
     return status
 
 
-def skip_taken_ids(session: AnySession) -> None:
-    """Advance the id sequence of PostgreSQL past explicit ids."""
-    if session.get_bind(Status).dialect.name == "postgresql":
-        sequence = sa.func.pg_get_serial_sequence(Status.__tablename__, "status_id")
-        last = sa.func.pg_sequence_last_value(sequence)
-        highest = sa.func.greatest(last, sa.func.max(Status.status_id))
-        session.execute(sa.select(sa.func.setval(sequence, highest)))
+def go_on_after(status_id: int, session: AnySession) -> None:
+    """Let new statuses get ids after *status_id*, and after all that there were."""
+    last = max(status_id, last_id(session))
+    if is_postgresql(session):
+        session.execute(sa.select(sa.func.setval(SEQUENCE, last)))
+    else:  # sqlite_sequence has no unique key, and maybe no row
+        own = SQLITE_SEQUENCE.c.name == Status.__tablename__
+        session.execute(sa.delete(SQLITE_SEQUENCE).where(own))
+        row = {"name": Status.__tablename__, "seq": last}
+        session.execute(sa.insert(SQLITE_SEQUENCE).values(row))
+
+
+def last_id(session: AnySession) -> int:
+    """Return the highest id that a status has or ever had, or 0."""
+    if is_postgresql(session):
+        # A role that may use a sequence may not always read it.
+        last = sa.select(sa.func.pg_sequence_last_value(SEQUENCE))
+    else:
+        own = SQLITE_SEQUENCE.c.name == Status.__tablename__
+        last = sa.select(SQLITE_SEQUENCE.c.seq).where(own)
+    highest = sa.select(sa.func.max(Status.status_id))
+    return max(session.scalar(query) or 0 for query in (last, highest))
+
+
+def is_postgresql(session: AnySession) -> bool:
+    return session.get_bind(Status).dialect.name == "postgresql"
 
 
 def default_statuses() -> Json:
@@ -533,6 +558,8 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
         is_empty = not (read_stores(session) or session.scalar(sa.select(Status)))
         if is_empty:
             new = file or default_statuses()
+            if last := new.get("last_status_id"):
+                go_on_after(last, session)
             plan = Plan(add_stores(session, new), [], [])
             find_changes(plan, session, new, prune=False)
             for change in plan.changes:

@@ -243,6 +243,41 @@ def test_ids_go_on_after_a_move(
     assert {13, 40, 41} <= ids
 
 
+@pytest.mark.parametrize("has_statuses", [True, False])
+def test_id_of_a_deleted_status_is_not_used_again_after_a_move(
+    app: Flask,
+    client: FlaskClient,
+    empty_database: str,
+    tmp_path: Path,
+    has_statuses: bool,
+) -> None:
+    for status_id in (12, 13):
+        client.post("/api/2.0/statuses", json={"description": "Packed"})
+        client.delete(f"/api/2.0/statuses/{status_id}")
+    run(app, "export", str(tmp_path / "file"), "--users")
+    moved = json.loads((tmp_path / "file").read_text())
+    moved |= {} if has_statuses else {"statuses": []}
+    init(empty_database, json.dumps(moved), tmp_path / "file")
+
+    with service(empty_database) as other:
+        run(other, "apply", str(tmp_path / "file"), "--users")
+        new = {"description": "Packed"}
+        created = client_of(other, ADMINISTRATOR).post("/api/2.0/statuses", json=new)
+
+    assert moved["last_status_id"] == 13
+    assert created.get_json()["status_id"] == "14"
+
+
+def test_apply_ignores_the_last_id(app: Flask, client: FlaskClient, file: Json) -> None:
+    file["statuses"].append(NEW)
+    applied = apply(app, file | {"last_status_id": 10**18})
+    too_large = apply(app, file | {"last_status_id": 10**18 + 1})
+
+    assert applied.stdout == "created O Z\nunchanged: 11\n"
+    assert of(json.loads(export(app)), "Z")["status_id"] == 12
+    assert "last_status_id: Must be greater than or equal to 0" in too_large.stderr
+
+
 def test_apply_makes_the_statuses_that_of_the_file(
     app: Flask, client: FlaskClient, database: str
 ) -> None:
