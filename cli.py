@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 from flask import g
 from flask.cli import AppGroup, ScriptInfo
+from marshmallow import ValidationError
 from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
@@ -37,6 +38,10 @@ class Commands(AppGroup):
         except SQLAlchemyError as error:
             is_missing = database.is_table_missing(error)
             reason = NOT_SET_UP if is_missing else database.reason_of(error)
+        except UnicodeEncodeError as error:
+            if error.reason != "surrogates not allowed":  # the terminal's, not ours
+                raise
+            reason = "An argument is not UTF-8."
         raise click.ClickException(f"Nothing was changed. {reason}")
 
 
@@ -286,9 +291,11 @@ def get_user(email: str) -> User:
 
 
 def parse_email(email: str) -> str:
-    if not (re.match(statuses_file.EMAIL_ADDRESS, email) and email.isprintable()):
-        raise click.ClickException(f"{email!r} is not an e-mail address.")
-    return email.lower()
+    try:
+        parsed: str = statuses_file.Email().deserialize(email)
+    except ValidationError as error:
+        raise click.ClickException(f"{email!r} is not an e-mail address.") from error
+    return parsed
 
 
 def get_store(store_id: int) -> Store:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -99,15 +100,23 @@ class StatusSchema(schemas.NewStatusSchema):
     )
 
 
+class Email(fields.String):
+    """The name of an API user, in lower case."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        email = super()._deserialize(value, *args, **kwargs).lower()
+        if not (re.match(EMAIL_ADDRESS, email) and email.isprintable()):
+            raise ValidationError("Not an e-mail address.")
+        return email
+
+
 class StoreSchema(Schema):
     store_id = WholeNumber(strict=True, required=True, validate=STORE_ID)
     name = schemas.TrimmedText(required=True, validate=Length(1, 255))
 
 
 class UserSchema(Schema):
-    email = fields.String(
-        required=True, validate=Regexp(EMAIL_ADDRESS), post_load=str.lower
-    )
+    email = Email(required=True)
     store_id = WholeNumber(strict=True, load_default=None, validate=STORE_ID)
     read_only = fields.Boolean(load_default=False)
     is_active = fields.Boolean(required=True)
@@ -144,14 +153,18 @@ class FileSchema(Schema):
                 if None not in own and (first := firsts.setdefault(own, n)) < n:
                     same = f"{name}[{first}] has the same {' and '.join(keys)}."
                     wrong[f"{name}[{n}].{keys[-1]}"] = [same]
-        stores = {row.get("store_id") for row in file.get("stores", ())}
+        stores = {None, *(row.get("store_id") for row in file.get("stores", ()))}
         for n, row in enumerate(file.get("statuses", ())):
             for store_id in row.get("store_texts", {}).keys() - stores:
                 place = f"statuses[{n}].store_texts.{store_id}"
                 wrong[place] = ["No such store in stores."]
+        owners: dict[str, int] = {}
         for n, row in enumerate(file.get("users", ())):
-            if row.get("store_id") not in {None, *stores}:
+            if row.get("store_id") not in stores:
                 wrong[f"users[{n}].store_id"] = ["No such store in stores."]
+            for key_hash in row.get("keys", ()):
+                if (first := owners.setdefault(key_hash, n)) < n:
+                    wrong[f"users[{n}].keys.{key_hash}"] = [f"users[{first}] has it."]
         if wrong:
             raise ValidationError(wrong)
 

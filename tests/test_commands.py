@@ -57,6 +57,7 @@ def test_user_may_be_bound_to_a_store(app: Flask) -> None:
         ["a:b@shop.example"],
         ["a b@shop.example"],
         ["x" * 250 + "@shop.example"],
+        ["İ" * 200 + "@shop.example"],  # which is longer in lower case
     ],
 )
 def test_invalid_user_is_refused(app: Flask, arguments: list[str]) -> None:
@@ -268,6 +269,23 @@ def test_invalid_store_is_refused(app: Flask, arguments: list[str]) -> None:
         assert list(
             db.session.scalars(select(Store.store_id).order_by("store_id"))
         ) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add-store", "7", "\udcff"],
+        ["move-user", "\udcff@shop.example", "--all-stores"],
+        ["deactivate-user", "\udcff@shop.example"],
+    ],
+)
+def test_argument_that_is_not_utf_8_is_refused(
+    app: Flask, arguments: list[str]
+) -> None:
+    refused = run(app, *arguments)
+
+    assert refused.exit_code == 1
+    assert refused.stderr == "Error: Nothing was changed. An argument is not UTF-8.\n"
 
 
 def test_commands_say_that_the_database_is_not_set_up(empty_database: str) -> None:

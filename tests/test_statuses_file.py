@@ -678,6 +678,24 @@ def test_users_move_with_their_keys(
     assert '"users"' not in export(app)
 
 
+def test_dry_run_refuses_the_users_that_add_user_refuses(
+    app: Flask, file: Json
+) -> None:
+    emails = ["a@shop.example", "\x1b@shop.example", "İ" * 200 + "@shop.example"]
+    key = {"a" * 64: None}
+    file["users"] = [{"email": e, "is_active": True, "keys": key} for e in emails]
+
+    refused = apply(app, file, "--users", "--dry-run")
+
+    assert refused.exit_code == 1
+    for problem in (
+        "users[1].email: Not an e-mail address.",
+        "users[2].email: Not an e-mail address.",
+        f"users[1].keys.{'a' * 64}: users[0] has it.",
+    ):
+        assert problem in refused.stderr
+
+
 def test_user_of_a_file_may_write_unless_it_says_otherwise(
     empty_database: str, file: Json
 ) -> None:
