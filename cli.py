@@ -215,8 +215,7 @@ def remove_store(store_id: int) -> None:
         bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
         parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
         click.echo(f"Removing store {store_id}, {name!r}, with {parts}.", err=True)
-        others = select(Store.store_id).where(Store.store_id != store_id)
-        writing.remove_stores_but(db.session.scalars(others).all())
+        writing.remove_stores([store_id])
 
 
 @commands.command()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, OneOf, Range, Regexp
-from sqlalchemy.orm import Session, attributes, scoped_session
+from sqlalchemy.orm import Session, attributes
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from . import bodies, config, models, reading, schemas, writing
@@ -29,10 +29,10 @@ from .models import (
     StoreText,
     User,
 )
+from .writing import AnySession
 
 Json = dict[str, Any]
 Place = tuple[Any, ...]  # such as ("texts", "ru", "description")
-AnySession = Session | scoped_session[Any]
 
 # What a status has at least.
 EMPTY: Json = {
@@ -363,11 +363,9 @@ def make_plan(file: Json, prune: bool, users: bool) -> Plan:
 
 def add_stores(session: AnySession, file: Json) -> list[str]:
     """Add and rename storefronts; return what is done, for a person."""
-    known = read_stores(session)
-    new = [row for row in file["stores"] if row not in known]
-    for row in new:
-        session.merge(Store(**row))
-    return [f"store {row['store_id']}: {row['name']!r}" for row in new]
+    names = {row["store_id"]: row["name"] for row in file["stores"]}
+    new = writing.write_stores(session, names)
+    return [f"store {store_id}: {name!r}" for store_id, name in new.items()]
 
 
 def add_users(file: Json) -> None:

@@ -2,13 +2,14 @@
 
 import logging
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from blinker import Namespace, Signal
 from flask import Flask, current_app, request
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, union
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, scoped_session
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import config, reading
@@ -17,8 +18,10 @@ from .database import after_commit, db, take_lock
 from .models import TEXTS, FreedLetter, Key, Status, StatusText, Store, StoreText, User
 
 Receiver = Callable[..., Any]
+AnySession = Session | scoped_session[Any]
 
 MAX_PARAMS = 64
+MAX_PARAMETERS = 1_000  # of a statement: SQLite is slow with more
 # N and T are reserved for hidden order states.
 STATUS_LETTERS = (
     string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
@@ -179,22 +182,35 @@ def replace_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> No
         raise ValueError("This would remove all storefronts: set allow_empty=True.")
     stores = [Store(store_id=store_id, name=name) for store_id, name in names.items()]
     take_lock()
-    remove_stores_but(list(names))
-    for store in stores:
-        db.session.merge(store)
+    # Without foreign keys, the other tables may have storefronts that Store lacks.
+    ids = union(*(select(model.store_id) for model in (Store, StoreText, User)))
+    remove_stores({*db.session.scalars(ids)} - {None, *names})
+    write_stores(db.session, {store.store_id: store.name for store in stores})
 
 
-def remove_stores_but(kept: Sequence[int]) -> None:
-    """Remove all storefronts but those *kept*, and what belongs to them."""
+def remove_stores(store_ids: Iterable[int]) -> None:
+    """Remove storefronts, and what belongs to them."""
     # By hand: a shop's SQLite may not enforce foreign keys, and a key without its user
     # would open the next user's account.
-    # IS NOT NULL, since NULL is not in an empty list, and stands for all storefronts.
-    bound = User.store_id.is_not(None) & User.store_id.not_in(kept)
-    users = select(User.user_id).where(bound)
-    db.session.execute(delete(Key).where(Key.user_id.in_(users)))
-    db.session.execute(delete(User).where(bound))
-    for model in (StoreText, Store):
-        db.session.execute(delete(model).where(model.store_id.not_in(kept)))
+    ids = list(store_ids)
+    for start in range(0, len(ids), MAX_PARAMETERS):
+        some = ids[start : start + MAX_PARAMETERS]
+        users = select(User.user_id).where(User.store_id.in_(some))
+        db.session.execute(delete(Key).where(Key.user_id.in_(users)))
+        for model in (User, StoreText, Store):
+            db.session.execute(delete(model).where(model.store_id.in_(some)))
+
+
+def write_stores(session: AnySession, names: Mapping[int, str]) -> dict[int, str]:
+    """Add and rename storefronts; return the *names* that are new."""
+    known = {store.store_id: store for store in session.scalars(select(Store))}
+    new = {}
+    for store_id, name in names.items():
+        store = known.get(store_id) or Store(store_id=store_id)
+        if store.name != name:
+            store.name = new[store_id] = name
+            session.add(store)
+    return new
 
 
 def announce(

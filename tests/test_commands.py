@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import func, insert, select
 
 from order_statuses.auth import key_hash
 from order_statuses.config import __version__
 from order_statuses.database import db
 from order_statuses.models import Key, Store, StoreText, User
+from order_statuses.writing import replace_stores
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, basic, service
 
@@ -237,6 +238,22 @@ def test_removed_store_takes_its_texts_users_and_keys_along(
             BOUND,
         ]
         assert len(db.session.scalars(select(Key)).all()) == 2
+
+
+@pytest.mark.slow
+def test_store_is_removed_whatever_their_number(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        stores = [{"store_id": n, "name": "Store"} for n in range(3, 70_001)]
+        connection.execute(insert(Store), stores)
+
+    removed = run(app, "remove-store", "2")
+    with app.app_context():
+        left = db.session.scalar(select(func.count()).select_from(Store))
+        replace_stores({1: "One"})
+        db.session.commit()
+        names = [*db.session.scalars(select(Store.name))]
+
+    assert (removed.exit_code, left, names) == (0, 69_999, ["One"])
 
 
 def test_only_a_store_that_is_there_is_removed(app: Flask, client: FlaskClient) -> None:

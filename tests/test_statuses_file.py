@@ -289,6 +289,23 @@ def test_apply_makes_the_statuses_that_of_the_file(
         assert export(production) == text
 
 
+def test_many_stores_are_applied_by_few_statements(app: Flask, file: Json) -> None:
+    file["stores"] += [{"store_id": n, "name": f"Store {n}"} for n in range(3, 2_000)]
+    renamed = [{**store, "name": "Renamed"} for store in file["stores"]]
+    sent: list[str] = []
+
+    def collect(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    with watching(app, "before_cursor_execute", collect):
+        added = apply(app, file)
+        assert apply(app, file | {"stores": renamed}).exit_code == 0
+
+    assert "store 1999: 'Store 1999'\n" in added.stdout
+    assert json.loads(export(app))["stores"] == renamed
+    assert len(sent) < 100
+
+
 def test_second_apply_writes_nothing(app: Flask, file: Json) -> None:
     of(file, "P")["texts"]["ru"]["description"] = "Готов"
     first = apply(app, file)
