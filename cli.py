@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-import sys
+from contextlib import suppress
 from typing import IO, Any
 
 import click
@@ -119,8 +119,7 @@ def add_user(email: str, store: int | None, all_stores: bool, read_only: bool) -
         stored = key_hash(key)
         db.session.add(Key(key_hash=stored, user_id=user.user_id))
         allowed = access(user.store_id, user.read_only)
-        shown = f"{email} has access to {allowed}. Key {key_id(stored)}:"
-        click.echo(shown, err=True)
+    click.echo(f"{email} has access to {allowed}. Key {key_id(stored)}:", err=True)
     click.echo(key)
 
 
@@ -214,8 +213,8 @@ def remove_store(store_id: int) -> None:
         texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
         bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
         parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
-        click.echo(f"Removing store {store_id}, {name!r}, with {parts}.", err=True)
         writing.remove_stores([store_id])
+    click.echo(f"Removed store {store_id}, {name!r}, with {parts}.", err=True)
 
 
 @commands.command()
@@ -240,19 +239,17 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     """Make the statuses those of FILE, completely or not at all."""
     g.order_statuses_caller = Caller("flask order-statuses")
     content = statuses_file.parse(file.read())
-    with transaction():
+    with suppress(click.Abort), transaction():
         plan = statuses_file.make_plan(content, prune, users)
-        click.echo("\n".join(plan.done + plan.notes))
         if dry_run or not plan.done:
-            # The transaction is rolled back, and with it the new change tag.
-            raise click.exceptions.Exit(4 if plan.done else 0)
-        with click.progressbar(
-            plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar:
-            for old, new in bar:
-                statuses_file.write_and_signal(old, new)
+            raise click.Abort  # which rolls back, the new change tag too
+        for change in plan.changes:
+            statuses_file.write_and_signal(*change)
         if users:
             statuses_file.add_users(content)
+    click.echo("\n".join(plan.done + plan.notes))
+    if dry_run and plan.done:
+        raise click.exceptions.Exit(4)
 
 
 @commands.command("openapi")

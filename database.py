@@ -252,6 +252,7 @@ def transaction() -> Iterator[None]:
 
     The lock is the row with the change tag. What is read inside is the newest, and
     stays so until the commit. Then the calls that *after_commit* has kept are made.
+    Inside, wait for nobody, such as the reader of an output.
 
     :raise 503: the database was never set up
     """

@@ -2,12 +2,12 @@
 
 import json
 import os
-import pty
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
+from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from typing import Any
@@ -45,6 +45,7 @@ from .conftest import (
     watching,
 )
 from .embedding import Wheel, build_shop, clean_environment, migrate, mount
+from .servers import SECONDS, wait_until
 from .test_commands import run
 
 Json = dict[str, Any]
@@ -738,14 +739,14 @@ def test_users_are_written_to_a_new_file_alone(app: Flask, tmp_path: Path) -> No
 
 
 def start(
-    url: str, *arguments: str, stderr: int | None = None
+    url: str, *arguments: str, output: int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "flask", "--app", "wsgi", "order-statuses", *arguments],
         env=os.environ | {"DATABASE_URL": url},
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
+        stdout=output,
+        stderr=output,
     )
 
 
@@ -824,20 +825,55 @@ def test_large_file_is_applied_in_time(
         assert usage.ru_maxrss < 300 * 1024
 
 
+@pytest.fixture
+def unread() -> Iterator[tuple[int, int]]:
+    """A pipe that nobody reads: it holds 64 KiB."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def put_while(process: subprocess.Popen[bytes], app: Flask) -> int:
+    """Return how an update ends while the *process* waits to print something."""
+    assert process.poll() is None
+    client = client_of(app, ADMINISTRATOR)
+    written = client.put("/api/2.0/statuses/2", json={"description": "x"})
+    process.kill()
+    process.wait()
+    return written.status_code
+
+
 @pytest.mark.slow
-def test_terminal_shows_how_far_it_is(database: str, tmp_path: Path) -> None:
-    with service(database) as app:
-        file = json.loads(export(app))
-    (tmp_path / "file").write_text(json.dumps(file | {"statuses": [NEW]}))
-    terminal, end = pty.openpty()
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_plan_that_nobody_reads_holds_up_no_write(
+    database: str, tmp_path: Path, unread: tuple[int, int], options: list[str]
+) -> None:
+    stores = [{"store_id": n, "name": "x" * 255} for n in range(1, 1_000)]
+    file = tmp_path / "file"
+    file.write_text(json.dumps({"stores": stores, "statuses": []}))
+    output, end = unread
 
-    process = start(database, "apply", str(tmp_path / "file"), stderr=end)
-    assert process.wait() == 0
-    os.close(end)
-    shown = os.read(terminal, 10_000).decode()
-    os.close(terminal)
+    process = start(database, "apply", str(file), *options, output=end)
+    assert wait([output], SECONDS) == [output]
+    with service(database, ORDER_STATUSES_LOCK_TIMEOUT="1") as app:
+        assert put_while(process, app) == 200
 
-    assert "[####################################]  100%" in shown
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [["add-user", "new@shop.example"], ["remove-store", "2"]]
+)
+def test_message_that_nobody_reads_holds_up_no_write(
+    database: str, unread: tuple[int, int], command: list[str]
+) -> None:
+    _, end = unread
+    os.write(end, bytes(64 * 1024))
+    with service(database, ORDER_STATUSES_LOCK_TIMEOUT="1") as app:
+        before = change_tag(app)
+        process = start(database, *command, output=end)
+        wait_until(lambda: change_tag(app) != before)
+        assert put_while(process, app) == 200
 
 
 @pytest.mark.slow
