@@ -244,7 +244,7 @@ def write_file(name: str, content: bytes, is_secret: bool = False) -> None:
     if old and not stat.S_ISREG(old.st_mode):
         Path(name).write_bytes(content)
         return
-    path = Path(name).resolve()
+    path = Path(os.path.realpath(name))  # resolve() fails at a link to itself
     beside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

@@ -130,6 +130,14 @@ def test_link_stays_a_link(app: Flask, tmp_path: Path) -> None:
     assert file.read_bytes() == first
 
 
+def test_link_to_itself_becomes_the_file(app: Flask, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("link")
+
+    assert run(app, "export", str(link)).exit_code == 0
+    assert len(json.loads(link.read_text())["statuses"]) == 11
+
+
 @pytest.mark.parametrize("name", ["missing/file", "."])
 def test_file_that_cannot_be_written_is_named(
     app: Flask, tmp_path: Path, name: str
