@@ -229,7 +229,9 @@ def export(file: str, users: bool) -> None:
 
 @commands.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--dry-run", is_flag=True, help="Only show the plan; status 4 if any.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the plan only; status 4 if it differs."
+)
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
@@ -238,10 +240,12 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
     content = statuses_file.parse(file.read())
     with transaction():
         plan = statuses_file.make_plan(content, prune, users)
-        click.echo("\n".join(plan.done + plan.notes))
+        click.echo("\n".join(plan.done + plan.kept + plan.notes))
         if dry_run or not plan.done:
             # The transaction is rolled back, and with it the new change tag.
-            raise click.exceptions.Exit(4 if plan.done else 0)
+            click.echo("dry run: nothing was changed" if dry_run else "applied")
+            differs = plan.done or plan.kept
+            raise click.exceptions.Exit(4 if dry_run and differs else 0)
         with click.progressbar(
             plan.changes, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
@@ -249,6 +253,7 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
                 statuses_file.write_and_signal(old, new)
         if users:
             statuses_file.add_users(content)
+    click.echo("applied")
 
 
 @commands.command("openapi")
