@@ -13,7 +13,7 @@ import click
 from sqlalchemy import Connection, false, func, inspect, select, text
 
 from .. import statuses_file
-from ..database import NOT_SET_UP, db
+from ..database import create_file, db, not_set_up
 from ..models import Base
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def seed_statuses(create_tables: bool = False) -> None:
 
     *create_tables* creates missing tables first: for tests, and without migrations.
     """
+    create_file()
     with db.engine.connect() as connection, exclusive(connection):
         if create_tables:
             Base.metadata.create_all(connection)
@@ -70,6 +71,7 @@ def seed_statuses(create_tables: bool = False) -> None:
 @contextmanager
 def migrating() -> Iterator[Connection]:
     """Connect for a migration, which waits for other migrations."""
+    create_file()
     with db.engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             # A migration may drop and rebuild a table, which with foreign keys would
@@ -151,7 +153,7 @@ def find_problem(connection: Connection) -> str | None:
     """Return what this version lacks in the database and what to do, or None."""
     found, (newest, *older) = version_of(connection), versions()
     if found is None:
-        return FROM_BEFORE if is_from_before(connection) else NOT_SET_UP
+        return FROM_BEFORE if is_from_before(connection) else not_set_up()
     if found in older:
         return (
             f"The tables are at version {found}, not at {newest}: "
