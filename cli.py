@@ -3,6 +3,8 @@
 import json
 import re
 import secrets
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, Any
 
@@ -17,7 +19,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 from . import database, migrations, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__, check_unchanged, extension
-from .database import NOT_SET_UP, db, transaction
+from .database import db, not_set_up, transaction
 from .models import MAX_ID, Key, Store, StoreText, User
 
 STORE_ID = click.IntRange(1, MAX_ID)
@@ -27,17 +29,19 @@ class Commands(AppGroup):
     """Commands that end with a message where the database or a file is at fault."""
 
     def invoke(self, context: click.Context) -> Any:
-        with context.ensure_object(ScriptInfo).load_app().app_context():
+        app = context.ensure_object(ScriptInfo).load_app()
+        with app.app_context():
             check_unchanged()
         try:
             return super().invoke(context)
         except BadRequest as error:
             reason = error.description
         except ServiceUnavailable:
-            reason = NOT_SET_UP
+            with app.app_context():
+                reason = not_set_up()
         except SQLAlchemyError as error:
-            is_missing = database.is_table_missing(error)
-            reason = NOT_SET_UP if is_missing else database.reason_of(error)
+            with app.app_context():
+                reason = database.problem_in(error)
         except UnicodeEncodeError as error:
             if error.reason != "surrogates not allowed":  # the terminal's, not ours
                 raise
@@ -76,7 +80,7 @@ def init(file: IO[bytes] | None) -> None:
         raise click.ClickException(problem)
     if file and not is_new:
         click.echo("It is not empty: apply changes what it has.", err=True)
-    click.echo("The database is set up.", err=True)
+    click.echo(f"The database is set up: {database.name()}.", err=True)
 
 
 @commands.command()
@@ -103,6 +107,7 @@ def seed(create_tables: bool, force: bool) -> None:
 def add_user(email: str, store: int | None, all_stores: bool, read_only: bool) -> None:
     """Add an API user, or another key for one; print the key."""
     named = is_store_named(store, all_stores)
+    click.echo(f"Database: {database.name()}", err=True)
     key = secrets.token_urlsafe(24)
     with transaction():
         new = {"store_id": store, "read_only": read_only}
@@ -153,9 +158,12 @@ def move_user(
 def users(as_json: bool) -> None:
     """List the API users, and the id and day of each of their keys."""
     found = statuses_file.read_users()
+    digits = digits_of(key for user in found for key in user["keys"])
     for user in found:
         keys = sorted(user["keys"].items(), key=lambda key: str(key[1]))
-        user["keys"] = [{"key_id": key_id(key), "created_on": day} for key, day in keys]
+        user["keys"] = [
+            {"key_id": key[:digits], "created_on": day} for key, day in keys
+        ]
     if as_json:
         click.echo(json.dumps(found, default=str))
         return
@@ -170,12 +178,21 @@ def users(as_json: bool) -> None:
 @click.argument("name", metavar="KEY_ID")
 def revoke_key(name: str) -> None:
     """Forget one API key; users lists their ids."""
+    if not re.fullmatch("[0-9a-f]{8,64}", name):
+        raise click.UsageError("KEY_ID is 8 to 64 hexadecimal digits; users lists it.")
+    is_named = Key.key_hash.startswith(name, autoescape=True)
+    query = select(Key.key_hash, User.email).join_from(Key, User).where(is_named)
     with transaction():
-        keys = db.session.scalars(select(Key))
-        found = [key for key in keys if key_id(key.key_hash) == name]
-        if len(found) != 1:
-            raise click.ClickException(f"{len(found)} keys have the id {name!r}.")
-        db.session.delete(found[0])
+        owners = {key: email for key, email in db.session.execute(query)}
+        if not owners:
+            raise click.ClickException(f"No key has the id {name}; users lists all.")
+        if len(owners) > 1:
+            digits = digits_of(owners)
+            which = [f"  {key[:digits]}  {owners[key]}" for key in sorted(owners)]
+            problem = f"{len(owners)} keys have the id {name}; use a longer one:"
+            raise click.ClickException("\n".join([problem, *which]))
+        db.session.execute(delete(Key).where(Key.key_hash.in_(owners)))
+    click.echo(f"Key {name} of {owners.popitem()[1]} is revoked.", err=True)
 
 
 @commands.command()
@@ -206,15 +223,22 @@ def add_store(store_id: int, name: str) -> None:
 
 @commands.command()
 @click.argument("store_id", metavar="ID", type=STORE_ID)
-def remove_store(store_id: int) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_store(store_id: int, yes: bool) -> None:
     """Remove a storefront, its texts, the users bound to it and their keys."""
+    removed = describe_store(store_id)
+    db.session.rollback()  # a question holds nothing in the database
+    click.echo(f"To be removed: {removed}.", err=True)
+    if not (yes or sys.stdin.isatty()):
+        raise click.ClickException("Nothing was changed. --yes removes it.")
+    if not yes:
+        click.confirm("Remove it?", abort=True, err=True)
     with transaction():
-        name = get_store(store_id).name
-        texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
-        bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
-        parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
+        if describe_store(store_id) != removed:
+            problem = "Nothing was changed. The store has changed meanwhile; try again."
+            raise click.ClickException(problem)
         writing.remove_stores([store_id])
-    click.echo(f"Removed store {store_id}, {name!r}, with {parts}.", err=True)
+    click.echo(f"Store {store_id} is removed.", err=True)
 
 
 @commands.command()
@@ -232,7 +256,9 @@ def export(file: str, users: bool) -> None:
 
 @commands.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--dry-run", is_flag=True, help="Only show the plan; status 4 if any.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the plan only; status 4 if it differs."
+)
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
@@ -247,8 +273,9 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             statuses_file.write_and_signal(*change)
         if users:
             statuses_file.add_users(content)
-    click.echo("\n".join(plan.done + plan.notes))
-    if dry_run and plan.done:
+    click.echo("\n".join(plan.done + plan.kept + plan.notes))
+    click.echo("dry run: nothing was changed" if dry_run else "applied")
+    if dry_run and (plan.done or plan.kept):
         raise click.exceptions.Exit(4)
 
 
@@ -299,6 +326,29 @@ def get_store(store_id: int) -> Store:
     if store is None:
         raise click.ClickException(f"There is no store {store_id}; add-store adds one.")
     return store
+
+
+def describe_store(store_id: int) -> str:
+    """Return what is removed with a storefront, which must not be the last one."""
+    name = get_store(store_id).name
+    others = select(Store.store_id).where(Store.store_id != store_id).limit(1)
+    if db.session.scalar(others) is None:
+        raise click.ClickException(f"Store {store_id} is the last one; it stays.")
+    texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
+    bound = select(User.email).filter_by(store_id=store_id).order_by(User.email)
+    emails = ", ".join(db.session.scalars(bound)) or "none"
+    number = db.session.scalar(texts)
+    return f"store {store_id} {name!r}, {number} texts; users: {emails}"
+
+
+def digits_of(key_hashes: Iterable[str]) -> int:
+    """Return how many of their first digits tell keys apart, at least 8.
+
+    >>> digits_of(["1a2b3c4d5e", "1a2b3c4d5f", "ffffffffff"])
+    10
+    """
+    keys = set(key_hashes)
+    return next(n for n in range(8, 65) if len({key[:n] for key in keys}) == len(keys))
 
 
 def is_store_named(store: int | None, all_stores: bool) -> bool:
