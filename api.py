@@ -1,10 +1,11 @@
 """The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import product, takewhile
 from typing import Any, NoReturn, cast
 
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, Response, current_app, g, request
 from flask.blueprints import BlueprintSetupState
 from flask.globals import request_ctx
 from marshmallow import ValidationError
@@ -17,11 +18,12 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
     default_exceptions,
 )
+from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import PathConverter
 
 from . import auth, cli, config, database, openapi, statuses, stores
 from .caching import Cache
-from .responses import ApiBlueprint, as_error, from_validation, no_content
+from .responses import ApiBlueprint, as_error, as_json, from_validation, no_content
 
 METHODS = "GET HEAD POST PUT DELETE PATCH TRACE CONNECT OPTIONS".split()
 FALLBACK = "fallback"
@@ -135,7 +137,7 @@ def check_database(app: Flask) -> None:
             ) from error
 
 
-def guard() -> None:
+def guard() -> Response | None:
     """Refuse unknown callers, and known ones what they may not do.
 
     Unknown addresses give 404 or 405 even to callers who may not write. The docs are
@@ -144,8 +146,63 @@ def guard() -> None:
     # Unwrapped once: each use of a proxy costs a look-up.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    if not is_public(app, current):
-        auth.authorize(app, current, is_resource=not is_fallback(current.endpoint))
+    if is_public(app, current):
+        return None
+    g.order_statuses_tags = set()  # a shop's requests may share g
+    identify = config.setting("ORDER_STATUSES_IDENTIFY")
+    try:
+        found = app.ensure_sync(identify)() if identify else auth.identify_user()
+    except Exception as error:
+        return handled_by_shop(app, error)
+    auth.authorize(current, found, is_resource=not is_fallback(current.endpoint))
+    return None
+
+
+def handled_by_shop(app: Flask, error: Exception) -> Response:
+    """Return the response of the shop's own handler to what its login raised.
+
+    :raise error: there is no such handler
+    """
+    handler = handler_of_shop(app, error)
+    if handler is None:
+        raise error
+    return with_json(app.make_response(app.ensure_sync(handler)(error)), error)
+
+
+def handler_of_shop(app: Flask, error: Exception) -> Callable[[Any], Any] | None:
+    """Return the shop's handler of what its login raised, in the order of Flask.
+
+    What *identify_user* raised is handled here. So is what the shop handles as any
+    Exception: that is a mistake of the login. A redirect needs no handler.
+    """
+    code = error.code if isinstance(error, HTTPException) else None
+    is_redirect = isinstance(error, HTTPException) and code is None
+    if is_redirect or auth.OURS in vars(error):
+        return None
+    around = [
+        name
+        for name in request.blueprints
+        if not isinstance(app.blueprints[name], ApiBlueprint)
+    ]
+    classes = takewhile(lambda cls: cls is not Exception, type(error).__mro__)
+    places = product(dict.fromkeys((code, None)), (*around, None), classes)
+    for key, name, cls in places:
+        if handler := app.error_handler_spec[name][key].get(cls):
+            return handler
+    return None
+
+
+def with_json(response: Response, error: Exception) -> Response:
+    """Give the shop's *response* to *error* a body of ours, unless it has JSON."""
+    if not response.is_json:
+        why = "The shop's login refused this request."
+        if isinstance(error, HTTPException) and error.code == response.status_code:
+            why = error.description or why
+        phrase = HTTP_STATUS_CODES.get(response.status_code, "Unknown")
+        body = {"message": f"{phrase}: {why}", "status": response.status_code}
+        response.data = as_json(body).data
+        response.content_type = "application/json"
+    return response
 
 
 def is_public(app: Flask, request: Request) -> bool:

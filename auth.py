@@ -7,13 +7,13 @@ import hmac
 import logging
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Request, g, request
+from flask import Request, g, request
 from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from .config import setting
 from .database import db, read
 from .models import ChangeTag, Key, User
 
@@ -21,6 +21,7 @@ CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 # For a shop's own login. For Basic, browsers would open a dialog of their own.
 LOGIN = WWWAuthenticate("session", {"realm": "The shop's own login"})
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+OURS = "order_statuses_is_ours"  # an attribute of errors
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 logger = logging.getLogger(__name__)
@@ -49,15 +50,12 @@ def caller() -> Caller:
     return found
 
 
-def authorize(app: Flask, request: Request, *, is_resource: bool) -> None:
-    """Identify the caller of *request* and, for a resource, check what they may do.
+def authorize(request: Request, found: object, *, is_resource: bool) -> None:
+    """Note who *found* is, and check what they may do if *request* is for a resource.
 
-    :raise 401: the caller is unknown
+    :raise 401: nobody is found
     :raise 403: the caller may not do it, or a browser was tricked into it
     """
-    g.order_statuses_tags = set()  # a shop's requests may share g
-    identify = setting("ORDER_STATUSES_IDENTIFY")
-    found = app.ensure_sync(identify)() if identify else identify_user()
     if found is None:
         raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
     if not isinstance(found, Caller):  # a shop's user could look like one
@@ -117,10 +115,21 @@ def same_host(origin: str, host: str) -> bool:
 def identify_user() -> Caller:
     """Return the API user whose credentials the request has.
 
+    A shop may call this: what it raises is marked, and never goes to a handler of the
+    shop's.
+
     :raise 401: no active API user has them
     :raise 503: the database was never set up
     """
-    environ = request.environ
+    try:
+        return find_user(request.environ)
+    except Exception as error:
+        vars(error)[OURS] = True
+        raise
+
+
+def find_user(environ: WSGIEnvironment) -> Caller:
+    """Do what *identify_user* does."""
     email, key = credentials(environ.get("HTTP_AUTHORIZATION", ""))
     sent = key_hash(key)
     for _, stored, store_id, read_only in read(USER_AND_KEYS, {"email": email}):

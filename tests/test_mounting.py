@@ -566,7 +566,7 @@ def test_error_of_the_shop_is_json_and_reaches_its_log(
     def fail() -> Caller:
         raise kind("a mistake of the shop")
 
-    shop.register_error_handler(kind, lambda error: "<h1>Sorry</h1>")
+    shop.register_error_handler(Exception, lambda error: "<h1>Sorry</h1>")
     settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = fail
     refused = visitor.get(STATUSES)
 
