@@ -1,7 +1,8 @@
 """The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import product, takewhile
 from typing import Any, NoReturn, cast
 
@@ -148,6 +149,8 @@ def guard() -> Response | None:
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     if is_public(app, current):
         return None
+    if allowed := preflight(app, current):
+        return allowed
     g.order_statuses_tags = set()  # a shop's requests may share g
     identify = config.setting("ORDER_STATUSES_IDENTIFY")
     try:
@@ -221,23 +224,45 @@ def fallback(**_: str) -> Response:
     It looks at the address alone. The address may be a shop's own: its views, which
     have guards of their own, are never called.
     """
-    allowed = [method for method in METHODS if is_served(method)]
+    allowed = list(endpoints())
     if not allowed:
         raise NotFound("There is nothing at this address.")
-    allowed = list(dict.fromkeys([*allowed, "OPTIONS"]))
     if request.method == "OPTIONS":
-        return no_content({"Allow": ", ".join(allowed)})
+        return options(allowed)
+    allowed = list(dict.fromkeys([*allowed, "OPTIONS"]))
     raise MethodNotAllowed(allowed, f"Use one of {', '.join(allowed)}.")
 
 
-def is_served(method: str) -> bool:
-    """Return whether this address has a view for *method*, except a fallback."""
-    adapter = request_ctx.url_adapter
-    try:
-        endpoint, _ = adapter.match(method=method)  # type: ignore[union-attr]
-    except HTTPException:
-        return False
-    return not is_fallback(endpoint)
+def options(methods: Iterable[str]) -> Response:
+    """Return the 204 of OPTIONS at an address that has *methods*."""
+    return no_content({"Allow": ", ".join(dict.fromkeys([*methods, "OPTIONS"]))})
+
+
+def preflight(app: Flask, request: Request) -> Response | None:
+    """Return what a browser needs that asks if another origin's page may call the API.
+
+    It sends no credentials. So a shop's own addresses and methods are not shown.
+    """
+    asked = {"HTTP_ORIGIN", "HTTP_ACCESS_CONTROL_REQUEST_METHOD"}
+    if request.method != "OPTIONS" or not asked <= request.environ.keys():
+        return None
+    ours = [m for m, endpoint in endpoints().items() if is_ours(app, endpoint)]
+    return options(ours) if ours else None
+
+
+def is_ours(app: Flask, endpoint: str) -> bool:
+    """Return whether a blueprint of the API has *endpoint*."""
+    return isinstance(app.blueprints.get(endpoint.rpartition(".")[0]), ApiBlueprint)
+
+
+def endpoints() -> dict[str, str]:
+    """Return the methods of this address, but for a fallback's, and their endpoints."""
+    found = {}
+    for method in METHODS:
+        with suppress(HTTPException):
+            endpoint, _ = request_ctx.url_adapter.match(method=method)  # type: ignore[union-attr]
+            found[method] = endpoint
+    return {m: endpoint for m, endpoint in found.items() if not is_fallback(endpoint)}
 
 
 def roll_back_refused(response: Response) -> Response:

@@ -28,7 +28,8 @@ FRESH_APP, *ADDITIONS = examples("python")
 FIXTURES = [example for example in ADDITIONS if re.search("fixture|listen", example)]
 # For a shop without pages.
 (JWT,) = (example for example in ADDITIONS if "jwt" in example)
-API_ONLY = [JWT]
+(CORS,) = (example for example in ADDITIONS if "cors" in example)
+API_ONLY = [JWT, CORS]
 
 
 class Wheel(NamedTuple):

@@ -1,7 +1,9 @@
 """Shops whose own logins raise errors: tokens, and the handlers that a shop has."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -132,7 +134,7 @@ def test_error_without_a_handler_of_its_own_stays_json(key: Any) -> None:
 
 
 def test_handler_of_the_shop_may_raise() -> None:
-    def give_up(error: Exception) -> None:
+    def give_up(error: Exception) -> NoReturn:
         abort(429, "Wait a minute.")
 
     shop = shop_raising(TokenExpired())
@@ -276,17 +278,23 @@ def orders():
 """
 
 
+@contextmanager
+def serving_api_shop(wheel: Wheel, folder: Path, *additions: str) -> Iterator[Server]:
+    """Serve the fresh application with tokens, and other *additions* of the page."""
+    (folder / "app.py").write_text(fresh_app(OF_THE_SHOP, JWT, *additions))
+    python = str(wheel.python)
+    seed = "flask order-statuses seed --create-tables"
+    call([python, "-m", *seed.split()], folder)
+    with serving_shop(python, folder, "app:create_app()") as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def api_shop(
     wheel: Wheel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A shop without pages, whose login is by token."""
-    folder = tmp_path_factory.mktemp("api_shop")
-    (folder / "app.py").write_text(fresh_app(OF_THE_SHOP, JWT))
-    python = str(wheel.python)
-    seed = "flask order-statuses seed --create-tables"
-    call([python, "-m", *seed.split()], folder)
-    with serving_shop(python, folder, "app:create_app()") as server:
+    with serving_api_shop(wheel, tmp_path_factory.mktemp("api_shop")) as server:
         yield server
 
 

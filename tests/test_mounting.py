@@ -345,6 +345,22 @@ def test_wrong_method_below_a_shared_prefix_names_each_method_once(
 
 
 @on_sqlite
+def test_preflight_shows_no_address_and_no_method_of_the_shop(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    for address in ("/api/2.0/orders", "/api/2.0/statuses/sort"):
+        options: dict[str, Any] = {"provide_automatic_options": False}
+        shop.add_url_rule(address, address[-4:], str, methods=["POST"], **options)
+    asked = {"Origin": "https://a", "Access-Control-Request-Method": "POST"}
+    hidden = visitor.options("/api/2.0/orders", headers=asked)
+    shared = visitor.options("/api/2.0/statuses/sort", headers=asked)
+
+    assert (hidden.status_code, "Allow" in hidden.headers) == (401, False)
+    assert shared.headers["Allow"] == "GET, HEAD, PUT, DELETE, OPTIONS"
+
+
+@on_sqlite
 def test_failure_is_json_below_the_prefix_whatever_the_shop_does_with_exceptions(
     shop: Flask, visitor: FlaskClient
 ) -> None:
