@@ -14,13 +14,11 @@ from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from .config import setting
+from .config import extension, setting
 from .database import db, read
 from .models import ChangeTag, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
-# For a shop's own login. For Basic, browsers would open a dialog of their own.
-LOGIN = WWWAuthenticate("session", {"realm": "The shop's own login"})
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 OURS = "order_statuses_is_ours"  # an attribute of errors
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -58,13 +56,35 @@ def authorize(request: Request, found: object, *, is_resource: bool) -> None:
     :raise 403: the caller may not do it, or a browser was tricked into it
     """
     if found is None:
-        raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
+        raise unknown_to_shop()
     if not isinstance(found, Caller):  # a shop's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = found
     request.environ["order_statuses.caller"] = found.name  # for logs
     if is_resource:
         check_allowed(found, request)
+
+
+def unknown_to_shop() -> Unauthorized:
+    """Return the 401 of a shop's own login; it names the shop's scheme, if HTTP has it.
+
+    A name that HTTP does not have would tell clients nothing.
+    """
+    scheme = setting("ORDER_STATUSES_SECURITY_SCHEME") or {"type": None}
+    if scheme["type"] != "http":
+        return Unauthorized("The shop's login does not know who is calling.")
+    challenge = WWWAuthenticate(scheme["scheme"], {"realm": "The shop's own login"})
+    why = f"Send credentials of the shop's login by HTTP {challenge.type.title()}."
+    return Unauthorized(why, www_authenticate=challenge)
+
+
+def has_own_login() -> bool:
+    """Return whether the running application is a shop with a login of its own.
+
+    The local administrator, which the service sets up after the settings, is none.
+    """
+    identify = extension().given.get("ORDER_STATUSES_IDENTIFY")
+    return identify is not None and identify is not identify_user
 
 
 def check_allowed(who: Caller, request: Request) -> None:

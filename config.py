@@ -4,6 +4,7 @@ A setting has one name. The standalone service reads it from the environment, a 
 sets it in ``app.config``.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,14 @@ LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
 # Browsers leave out a port that is the default one.
 ORIGIN = r"(http(?!.*:80$)|https(?!.*:443$))://"
 ORIGIN += r"([a-z0-9._-]+|\[[0-9a-f:.]+])(:[1-9]\d{,4})?"
+# The types of OpenAPI's security schemes, and what each must hold.
+SCHEMES = {
+    "http": ["scheme"],
+    "apiKey": ["name", "in"],
+    "oauth2": ["flows"],
+    "openIdConnect": ["openIdConnectUrl"],
+    "mutualTLS": [],
+}
 DAY = 24 * 60 * 60
 SWITCH = dict.fromkeys(("1", "true", "yes"), True)
 SWITCH |= dict.fromkeys(("0", "false", "no"), False)
@@ -85,7 +94,7 @@ def one_of(*words: str) -> Setting:
 
 
 def origins(value: Any) -> tuple[str, ...]:
-    """Take origins, as browsers send them: a list, or a string with commas.
+    """Parse origins as browsers send them: a list, or a string with commas.
 
     >>> origins("https://admin.shop.example, http://localhost:3000")
     ('https://admin.shop.example', 'http://localhost:3000')
@@ -101,6 +110,15 @@ def callable_or_none(value: Any) -> Any:
     if value is not None and not callable(value):
         raise ValueError
     return value
+
+
+def security_scheme(value: Any) -> Any:
+    """Parse an OpenAPI security scheme, which holds what one of its type must."""
+    if value is None:
+        return None
+    if not all(isinstance(value[key], str | dict) for key in SCHEMES[value["type"]]):
+        raise ValueError
+    return json.loads(json.dumps(value))
 
 
 def database_url(value: str) -> URL:
@@ -128,6 +146,9 @@ SETTINGS = {
         "", "origins such as https://admin.shop.example", origins
     ),
     "ORDER_STATUSES_IDENTIFY": HOOK,
+    "ORDER_STATUSES_SECURITY_SCHEME": Setting(
+        None, "an OpenAPI security scheme in app.config", security_scheme
+    ),
     "ORDER_STATUSES_COUNT_ORDERS": HOOK,
 }
 

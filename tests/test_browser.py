@@ -198,6 +198,21 @@ def test_browser_tells_what_is_wrong_with_a_script(
     assert problem in visit.problems[0]
 
 
+def test_page_of_a_shop_sends_its_tokens(
+    visit: Visit, wheel: Wheel, tmp_path: Path
+) -> None:
+    docs = "create_blueprint(docs=True)"
+    with serving_api_shop(wheel, tmp_path, mount=docs) as shop:
+        visit.open(f"{shop.url}/api/2.0/docs")
+        refused = visit.execute("statuses_index")
+        visit.authorize(bearer(shop)["Authorization"].removeprefix("Bearer "))
+        listed = visit.execute("statuses_index")
+
+    assert (refused.status, listed.status) == (401, 200)
+    assert '"description": "Processed"' in listed.body
+    assert visit.problems == [f"{REFUSED}401 (UNAUTHORIZED)"]
+
+
 # Pages of other origins.
 
 NAMED = "https://admin.shop.example"  # in the examples of the documentation

@@ -64,6 +64,20 @@ ROOT = Path(__file__).parent.parent
                 None,
             )
         ),
+        *(
+            ("ORDER_STATUSES_SECURITY_SCHEME", scheme)
+            for scheme in (
+                "bearer",
+                '{"type": "http", "scheme": "bearer"}',
+                {},
+                {"type": "bearer"},
+                {"type": "http"},
+                {"type": "http", "scheme": None},
+                {"type": "apiKey", "name": "X-Api-Key"},
+                {"type": "oauth2"},
+                {"type": "http", "scheme": "bearer", "x-check": print},
+            )
+        ),
         ("ORDER_STATUSES_LANGUAGES", "en-" + "x" * 8 + "-12345678" * 3),
         ("ORDER_STATUSES_LOCK_TIMEOUT", "3000000"),
         ("ORDER_STATUSES_LOCK_TIMEOUT", "1.7"),

@@ -61,6 +61,13 @@ def test_local_admin_reads_and_writes(server: Server) -> None:
 
 
 @pytest.mark.slow
+def test_contract_is_that_of_api_users_too(server: Server) -> None:
+    document = httpx.get(f"{server.url}/api/2.0/openapi.json").json()
+
+    assert document["components"]["securitySchemes"]["basic"]["scheme"] == "basic"
+
+
+@pytest.mark.slow
 def test_page_of_a_trusted_origin_is_no_local_admin(database: str) -> None:
     page = "https://admin.shop.example"
     with flask_run(

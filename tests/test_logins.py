@@ -279,9 +279,12 @@ def orders():
 
 
 @contextmanager
-def serving_api_shop(wheel: Wheel, folder: Path, *additions: str) -> Iterator[Server]:
+def serving_api_shop(
+    wheel: Wheel, folder: Path, *additions: str, mount: str = "create_blueprint()"
+) -> Iterator[Server]:
     """Serve the fresh application with tokens, and other *additions* of the page."""
-    (folder / "app.py").write_text(fresh_app(OF_THE_SHOP, JWT, *additions))
+    code = fresh_app(OF_THE_SHOP, JWT, *additions)
+    (folder / "app.py").write_text(code.replace("create_blueprint()", mount))
     python = str(wheel.python)
     seed = "flask order-statuses seed --create-tables"
     call([python, "-m", *seed.split()], folder)
