@@ -72,6 +72,20 @@ class WholeNumber(fields.Integer):
         return super()._deserialize(value, *args, **kwargs)
 
 
+class StoreId(fields.String):
+    """The id of a storefront, which is text where it is the name of a member."""
+
+    def deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        return int(super().deserialize(*args, **kwargs))
+
+
+class EmailAddress(fields.String):
+    """An e-mail address in lower case."""
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(*args, **kwargs).lower()
+
+
 def by_language(names: tuple[str, ...]) -> Object:
     schema = schemas.NewStatusSchema(only=names, partial=True, unknown="raise")
     language = fields.String(validate=schemas.known_language)
@@ -91,7 +105,7 @@ class StatusSchema(schemas.NewStatusSchema):
     texts = by_language(TEXTS)
     params = schemas.Params(error_messages={"invalid": "Must be an object."})
     store_texts = Object(
-        fields.String(validate=Regexp(rf"{reading.ID.pattern}\Z"), post_load=int),
+        StoreId(validate=Regexp(rf"{reading.ID.pattern}\Z")),
         by_language(TEXTS[1:]),
     )
 
@@ -102,9 +116,7 @@ class StoreSchema(Schema):
 
 
 class UserSchema(Schema):
-    email = fields.String(
-        required=True, validate=Regexp(EMAIL_ADDRESS), post_load=str.lower
-    )
+    email = EmailAddress(required=True, validate=Regexp(EMAIL_ADDRESS))
     store_id = WholeNumber(strict=True, load_default=None, validate=STORE_ID)
     read_only = fields.Boolean(load_default=False)
     is_active = fields.Boolean(required=True)
