@@ -95,9 +95,9 @@ def prepare(state: BlueprintSetupState) -> None:
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
     app = cast(Flask, state.app)
-    check_database(app)
     if "order_statuses" not in app.extensions:  # create_app adds it before the mounts
         add_extension(app, config.SETTINGS)
+    check_database(app)
     extension: config.Extension = app.extensions["order_statuses"]
     if name := config.changed_since(extension, app.config):
         raise ValueError(f"{name} has changed since the first mount: set it before.")
@@ -125,17 +125,22 @@ def add_extension(app: Flask, known: Mapping[str, config.Setting]) -> config.Ext
 def check_database(app: Flask) -> None:
     """Refuse an application that has no database for the API.
 
-    :raise ValueError: its SQLAlchemy extension, or its default database, is missing
+    Where the shop chooses a database by itself, requests and commands check which.
+
+    :raise ValueError: its SQLAlchemy extension, or its default database, is missing,
+        or the API cannot use that database
     """
     with app.app_context():
         try:
             _ = database.db.engine
         except LookupError as error:
             raise ValueError(
-                "The API's tables are in the default database of the application's "
-                "SQLAlchemy extension: call db.init_app(app) before the mount, and set "
-                "SQLALCHEMY_DATABASE_URI even beside SQLALCHEMY_BINDS."
+                "The API's tables are in the default database of Flask-SQLAlchemy (or "
+                "Flask-SQLAlchemy-Lite): call db.init_app(app) before the mount, and "
+                "set SQLALCHEMY_DATABASE_URI even beside SQLALCHEMY_BINDS."
             ) from error
+        if not database.has_own_binds():
+            database.check_dialect()
 
 
 def guard() -> Response | None:

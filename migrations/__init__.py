@@ -13,7 +13,7 @@ import click
 from sqlalchemy import Connection, false, func, inspect, select, text
 
 from .. import statuses_file
-from ..database import NOT_SET_UP, db
+from ..database import NOT_SET_UP, check_dialect, db
 from ..models import Base
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def exclusive(connection: Connection) -> Iterator[None]:
 
     It waits for the others without the timeouts of requests, on SQLite 10 minutes.
     """
+    check_dialect()
     if connection.dialect.name == "sqlite":
         usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         connection.exec_driver_sql("PRAGMA busy_timeout = 600000")

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from secrets import token_hex
 from types import SimpleNamespace
 from typing import Any
 
+import flask_sqlalchemy.session
 import flask_sqlalchemy_lite
 import pytest
 from alembic.autogenerate import produce_migrations, render_python_code
@@ -443,6 +445,57 @@ def test_mount_needs_a_default_engine_of_flask_sqlalchemy_lite() -> None:
 
     with pytest.raises(ValueError, match="the default database"):
         mount(shop)
+
+
+# The lock of the API holds on two kinds of databases. Nothing here connects to a third.
+
+MYSQL = "mysql+pymysql://shop@127.0.0.1:1/shop"
+NOT_ON_MYSQL = (
+    "The API would lose changes on mysql: run the standalone service beside the shop, "
+    "on SQLite or PostgreSQL."
+)
+
+
+class SessionOfTheShop(flask_sqlalchemy.session.Session):
+    """A session that chooses a database by itself, with MySQL as the usual one."""
+
+    def get_bind(self, *_: Any, **__: Any) -> Engine:
+        engines = self._db.engines
+        return engines.get("elsewhere") or engines[None]
+
+
+def shop_on_mysql(**binds: str) -> Flask:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_DATABASE_URI"] = MYSQL
+    shop.config["SQLALCHEMY_BINDS"] = binds
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    SQLAlchemy(shop, session_options={"class_": SessionOfTheShop})
+    mount(shop)
+    return shop
+
+
+def test_mount_refuses_other_databases() -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(NOT_ON_MYSQL)}$"):
+        mount(build_shop(MYSQL))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_request_refuses_a_database_that_the_shop_chooses_itself(
+    caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    visitor = shop_on_mysql().test_client()
+    refused = visitor.open(STATUSES, method=method, json={"description": "Packed"})
+
+    assert refused.status_code == 500
+    assert NOT_ON_MYSQL in caplog.text
+
+
+@on_sqlite
+def test_shop_on_mysql_may_have_the_statuses_elsewhere(database: str) -> None:
+    visitor = shop_on_mysql(elsewhere=database).test_client()
+
+    assert visitor.delete(f"{STATUSES}/3").status_code == 204
+    assert len(visitor.get(STATUSES).get_json()) == 6
 
 
 def test_csrf_exemption_comes_after_the_mounts() -> None:
