@@ -17,8 +17,11 @@ from typing import Any
 import flask_sqlalchemy.session
 import flask_sqlalchemy_lite
 import pytest
+import sqlalchemy
+from alembic import op
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from blinker import Signal
 from flask import (
     Blueprint,
@@ -47,6 +50,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateSchema
 from werkzeug.exceptions import Conflict
 
 from order_statuses import auth, config, migrations, reading, writing
@@ -1133,6 +1137,32 @@ def test_migrations_of_the_shop_need_none_of_our_types(empty_shop: Flask) -> Non
     code = render_python_code(proposed)
     assert "sa.JSON()" in code
     assert "order_statuses.models" not in code
+
+
+@on_postgresql
+def test_tables_of_the_shop_in_a_schema_may_refer_to_ours(empty_shop: Flask) -> None:
+    class SalesBase(DeclarativeBase):
+        __table_args__ = {"schema": "sales"}  # noqa: RUF012  # as on the page
+
+    class Sale(SalesBase):
+        __tablename__ = "sale"
+        status_id: Mapped[int] = mapped_column(
+            ForeignKey(Status.__table__.c.status_id), primary_key=True
+        )
+
+    with empty_shop.app_context(), db.engine.begin() as connection:
+        connection.execute(CreateSchema("sales"))
+        options = {"include_schemas": True}
+        context = MigrationContext.configure(connection, opts=options)
+        metadata = [Base.metadata, SalesBase.metadata]
+        migration = produce_migrations(context, metadata)
+        with Operations.context(context):
+            code = render_python_code(migration.upgrade_ops)
+            exec(f"if True:\n    {code}", {"op": op, "sa": sqlalchemy})  # noqa: S102
+        (foreign_key,) = inspect(connection).get_foreign_keys("sale", "sales")
+
+        assert foreign_key["referred_table"] == Status.__tablename__
+        assert produce_migrations(context, metadata).upgrade_ops.is_empty()
 
 
 def test_stores_are_set_in_the_transaction_of_the_shop(
