@@ -1,10 +1,12 @@
 """The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import product, takewhile
 from typing import Any, NoReturn, cast
 
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, Response, current_app, g, request
 from flask.blueprints import BlueprintSetupState
 from flask.globals import request_ctx
 from marshmallow import ValidationError
@@ -17,11 +19,12 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
     default_exceptions,
 )
+from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import PathConverter
 
 from . import auth, cli, config, database, openapi, statuses, stores
 from .caching import Cache
-from .responses import ApiBlueprint, as_error, from_validation, no_content
+from .responses import ApiBlueprint, as_error, as_json, from_validation, no_content
 
 METHODS = "GET HEAD POST PUT DELETE PATCH TRACE CONNECT OPTIONS".split()
 FALLBACK = "fallback"
@@ -92,9 +95,9 @@ def prepare(state: BlueprintSetupState) -> None:
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
     app = cast(Flask, state.app)
-    check_database(app)
     if "order_statuses" not in app.extensions:  # create_app adds it before the mounts
         add_extension(app, config.SETTINGS)
+    check_database(app)
     extension: config.Extension = app.extensions["order_statuses"]
     if name := config.changed_since(extension, app.config):
         raise ValueError(f"{name} has changed since the first mount: set it before.")
@@ -122,20 +125,25 @@ def add_extension(app: Flask, known: Mapping[str, config.Setting]) -> config.Ext
 def check_database(app: Flask) -> None:
     """Refuse an application that has no database for the API.
 
-    :raise ValueError: its SQLAlchemy extension, or its default database, is missing
+    Where the shop chooses a database by itself, requests and commands check which.
+
+    :raise ValueError: its SQLAlchemy extension, or its default database, is missing,
+        or the API cannot use that database
     """
     with app.app_context():
         try:
             _ = database.db.engine
         except LookupError as error:
             raise ValueError(
-                "The API's tables are in the default database of the application's "
-                "SQLAlchemy extension: call db.init_app(app) before the mount, and set "
-                "SQLALCHEMY_DATABASE_URI even beside SQLALCHEMY_BINDS."
+                "The API's tables are in the default database of Flask-SQLAlchemy (or "
+                "Flask-SQLAlchemy-Lite): call db.init_app(app) before the mount, and "
+                "set SQLALCHEMY_DATABASE_URI even beside SQLALCHEMY_BINDS."
             ) from error
+        if not database.has_own_binds():
+            database.check_dialect()
 
 
-def guard() -> None:
+def guard() -> Response | None:
     """Refuse unknown callers, and known ones what they may not do.
 
     Unknown addresses give 404 or 405 even to callers who may not write. The docs are
@@ -144,8 +152,65 @@ def guard() -> None:
     # Unwrapped once: each use of a proxy costs a look-up.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    if not is_public(app, current):
-        auth.authorize(app, current, is_resource=not is_fallback(current.endpoint))
+    if is_public(app, current):
+        return None
+    if allowed := preflight(app, current):
+        return allowed
+    g.order_statuses_tags = set()  # a shop's requests may share g
+    identify = config.setting("ORDER_STATUSES_IDENTIFY")
+    try:
+        found = app.ensure_sync(identify)() if identify else auth.identify_user()
+    except Exception as error:
+        return handled_by_shop(app, error)
+    auth.authorize(current, found, is_resource=not is_fallback(current.endpoint))
+    return None
+
+
+def handled_by_shop(app: Flask, error: Exception) -> Response:
+    """Return the response of the shop's own handler to what its login raised.
+
+    :raise error: there is no such handler
+    """
+    handler = handler_of_shop(app, error)
+    if handler is None:
+        raise error
+    return with_json(app.make_response(app.ensure_sync(handler)(error)), error)
+
+
+def handler_of_shop(app: Flask, error: Exception) -> Callable[[Any], Any] | None:
+    """Return the shop's handler of what its login raised, in the order of Flask.
+
+    What *identify_user* raised is handled here. So is what the shop handles as any
+    Exception: that is a mistake of the login. A redirect needs no handler.
+    """
+    code = error.code if isinstance(error, HTTPException) else None
+    is_redirect = isinstance(error, HTTPException) and code is None
+    if is_redirect or auth.OURS in vars(error):
+        return None
+    around = [
+        name
+        for name in request.blueprints
+        if not isinstance(app.blueprints[name], ApiBlueprint)
+    ]
+    classes = takewhile(lambda cls: cls is not Exception, type(error).__mro__)
+    places = product(dict.fromkeys((code, None)), (*around, None), classes)
+    for key, name, cls in places:
+        if handler := app.error_handler_spec[name][key].get(cls):
+            return handler
+    return None
+
+
+def with_json(response: Response, error: Exception) -> Response:
+    """Give the shop's *response* to *error* a body of ours, unless it has JSON."""
+    if not response.is_json:
+        why = "The shop's login refused this request."
+        if isinstance(error, HTTPException) and error.code == response.status_code:
+            why = error.description or why
+        phrase = HTTP_STATUS_CODES.get(response.status_code, "Unknown")
+        body = {"message": f"{phrase}: {why}", "status": response.status_code}
+        response.data = as_json(body).data
+        response.content_type = "application/json"
+    return response
 
 
 def is_public(app: Flask, request: Request) -> bool:
@@ -164,23 +229,45 @@ def fallback(**_: str) -> Response:
     It looks at the address alone. The address may be a shop's own: its views, which
     have guards of their own, are never called.
     """
-    allowed = [method for method in METHODS if is_served(method)]
+    allowed = list(endpoints())
     if not allowed:
         raise NotFound("There is nothing at this address.")
-    allowed = list(dict.fromkeys([*allowed, "OPTIONS"]))
     if request.method == "OPTIONS":
-        return no_content({"Allow": ", ".join(allowed)})
+        return options(allowed)
+    allowed = list(dict.fromkeys([*allowed, "OPTIONS"]))
     raise MethodNotAllowed(allowed, f"Use one of {', '.join(allowed)}.")
 
 
-def is_served(method: str) -> bool:
-    """Return whether this address has a view for *method*, except a fallback."""
-    adapter = request_ctx.url_adapter
-    try:
-        endpoint, _ = adapter.match(method=method)  # type: ignore[union-attr]
-    except HTTPException:
-        return False
-    return not is_fallback(endpoint)
+def options(methods: Iterable[str]) -> Response:
+    """Return the 204 of OPTIONS at an address that has *methods*."""
+    return no_content({"Allow": ", ".join(dict.fromkeys([*methods, "OPTIONS"]))})
+
+
+def preflight(app: Flask, request: Request) -> Response | None:
+    """Return what a browser needs that asks if another origin's page may call the API.
+
+    It sends no credentials. So a shop's own addresses and methods are not shown.
+    """
+    asked = {"HTTP_ORIGIN", "HTTP_ACCESS_CONTROL_REQUEST_METHOD"}
+    if request.method != "OPTIONS" or not asked <= request.environ.keys():
+        return None
+    ours = [m for m, endpoint in endpoints().items() if is_ours(app, endpoint)]
+    return options(ours) if ours else None
+
+
+def is_ours(app: Flask, endpoint: str) -> bool:
+    """Return whether a blueprint of the API has *endpoint*."""
+    return isinstance(app.blueprints.get(endpoint.rpartition(".")[0]), ApiBlueprint)
+
+
+def endpoints() -> dict[str, str]:
+    """Return the methods of this address, but for a fallback's, and their endpoints."""
+    found = {}
+    for method in METHODS:
+        with suppress(HTTPException):
+            endpoint, _ = request_ctx.url_adapter.match(method=method)  # type: ignore[union-attr]
+            found[method] = endpoint
+    return {m: endpoint for m, endpoint in found.items() if not is_fallback(endpoint)}
 
 
 def roll_back_refused(response: Response) -> Response:

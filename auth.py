@@ -7,20 +7,20 @@ import hmac
 import logging
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Request, g, request
+from flask import Request, g, request
 from sqlalchemy import bindparam, select
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from .config import setting
+from .config import extension, setting
 from .database import db, read
 from .models import ChangeTag, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
-# For a shop's own login. For Basic, browsers would open a dialog of their own.
-LOGIN = WWWAuthenticate("session", {"realm": "The shop's own login"})
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+OURS = "order_statuses_is_ours"  # an attribute of errors
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 logger = logging.getLogger(__name__)
@@ -49,17 +49,14 @@ def caller() -> Caller:
     return found
 
 
-def authorize(app: Flask, request: Request, *, is_resource: bool) -> None:
-    """Identify the caller of *request* and, for a resource, check what they may do.
+def authorize(request: Request, found: object, *, is_resource: bool) -> None:
+    """Note who *found* is, and check what they may do if *request* is for a resource.
 
-    :raise 401: the caller is unknown
+    :raise 401: nobody is found
     :raise 403: the caller may not do it, or a browser was tricked into it
     """
-    g.order_statuses_tags = set()  # a shop's requests may share g
-    identify = setting("ORDER_STATUSES_IDENTIFY")
-    found = app.ensure_sync(identify)() if identify else identify_user()
     if found is None:
-        raise Unauthorized("Log in to the shop first.", www_authenticate=LOGIN)
+        raise unknown_to_shop()
     if not isinstance(found, Caller):  # a shop's user could look like one
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = found
@@ -68,9 +65,31 @@ def authorize(app: Flask, request: Request, *, is_resource: bool) -> None:
         check_allowed(found, request)
 
 
+def unknown_to_shop() -> Unauthorized:
+    """Return the 401 of a shop's own login; it names the shop's scheme, if HTTP has it.
+
+    A name that HTTP does not have would tell clients nothing.
+    """
+    scheme = setting("ORDER_STATUSES_SECURITY_SCHEME") or {"type": None}
+    if scheme["type"] != "http":
+        return Unauthorized("The shop's login does not know who is calling.")
+    challenge = WWWAuthenticate(scheme["scheme"], {"realm": "The shop's own login"})
+    why = f"Send credentials of the shop's login by HTTP {challenge.type.title()}."
+    return Unauthorized(why, www_authenticate=challenge)
+
+
+def has_own_login() -> bool:
+    """Return whether the running application is a shop with a login of its own.
+
+    The local administrator, which the service sets up after the settings, is none.
+    """
+    identify = extension().given.get("ORDER_STATUSES_IDENTIFY")
+    return identify is not None and identify is not identify_user
+
+
 def check_allowed(who: Caller, request: Request) -> None:
     is_write = request.method not in SAFE_METHODS
-    if is_write and is_foreign(request):
+    if is_write and is_foreign(request) and not is_trusted(request):
         raise Forbidden("Another site sent this request.")
     if is_write and who.read_only:
         raise Forbidden("You may only read.")
@@ -99,6 +118,14 @@ def is_foreign(request: Request) -> bool:
     return origin is not None and not same_host(origin, request.headers.get("Host", ""))
 
 
+def is_trusted(request: Request) -> bool:
+    """Return whether the page that sent *request* is of an origin that may write.
+
+    The local administrator does without: a page has no credentials there.
+    """
+    return request.headers.get("Origin") in setting("ORDER_STATUSES_TRUSTED_ORIGINS")
+
+
 def same_host(origin: str, host: str) -> bool:
     """Compare the host and port of *origin* with a Host header.
 
@@ -117,10 +144,21 @@ def same_host(origin: str, host: str) -> bool:
 def identify_user() -> Caller:
     """Return the API user whose credentials the request has.
 
+    A shop may call this: what it raises is marked, and never goes to a handler of the
+    shop's.
+
     :raise 401: no active API user has them
     :raise 503: the database was never set up
     """
-    environ = request.environ
+    try:
+        return find_user(request.environ)
+    except Exception as error:
+        vars(error)[OURS] = True
+        raise
+
+
+def find_user(environ: WSGIEnvironment) -> Caller:
+    """Do what *identify_user* does."""
     email, key = credentials(environ.get("HTTP_AUTHORIZATION", ""))
     sent = key_hash(key)
     for _, stored, store_id, read_only in read(USER_AND_KEYS, {"email": email}):

@@ -4,6 +4,7 @@ A setting has one name. The standalone service reads it from the environment, a 
 sets it in ``app.config``.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,17 @@ __version__ = "0.1.0"
 # Variables that Kubernetes sets for a Service called order-statuses or similar.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
+# Browsers leave out a port that is the default one.
+ORIGIN = r"(http(?!.*:80$)|https(?!.*:443$))://"
+ORIGIN += r"([a-z0-9._-]+|\[[0-9a-f:.]+])(:[1-9]\d{,4})?"
+# The types of OpenAPI's security schemes, and what each must hold.
+SCHEMES = {
+    "http": ["scheme"],
+    "apiKey": ["name", "in"],
+    "oauth2": ["flows"],
+    "openIdConnect": ["openIdConnectUrl"],
+    "mutualTLS": [],
+}
 DAY = 24 * 60 * 60
 SWITCH = dict.fromkeys(("1", "true", "yes"), True)
 SWITCH |= dict.fromkeys(("0", "false", "no"), False)
@@ -81,10 +93,32 @@ def one_of(*words: str) -> Setting:
     return Setting(words[0], " or ".join(words), lambda v: words[words.index(v)])
 
 
+def origins(value: Any) -> tuple[str, ...]:
+    """Parse origins as browsers send them: a list, or a string with commas.
+
+    >>> origins("https://admin.shop.example, http://localhost:3000")
+    ('https://admin.shop.example', 'http://localhost:3000')
+    """
+    given = value.split(",") if value and isinstance(value, str) else value
+    parsed = tuple(origin.strip() for origin in given)
+    if not all(re.fullmatch(ORIGIN, origin) for origin in parsed):
+        raise ValueError
+    return parsed
+
+
 def callable_or_none(value: Any) -> Any:
     if value is not None and not callable(value):
         raise ValueError
     return value
+
+
+def security_scheme(value: Any) -> Any:
+    """Parse an OpenAPI security scheme, which holds what one of its type must."""
+    if value is None:
+        return None
+    if not all(isinstance(value[key], str | dict) for key in SCHEMES[value["type"]]):
+        raise ValueError
+    return json.loads(json.dumps(value))
 
 
 def database_url(value: str) -> URL:
@@ -108,7 +142,13 @@ SETTINGS = {
     "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
     "ORDER_STATUSES_POSITION": switch("no"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
+    "ORDER_STATUSES_TRUSTED_ORIGINS": Setting(
+        "", "origins such as https://admin.shop.example", origins
+    ),
     "ORDER_STATUSES_IDENTIFY": HOOK,
+    "ORDER_STATUSES_SECURITY_SCHEME": Setting(
+        None, "an OpenAPI security scheme in app.config", security_scheme
+    ),
     "ORDER_STATUSES_COUNT_ORDERS": HOOK,
 }
 

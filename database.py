@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
 # The running application's: a shop has its own, and an application takes only one.
 db = cast("SQLAlchemy", LocalProxy(lambda: current_app.extensions["sqlalchemy"]))
 
+# On MySQL, the lock was tried and lost changes that had got a 200.
+DIALECTS = {"sqlite", "postgresql"}
 POOLER = "order_statuses_pooler"
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 # Sets nothing behind a pooler, where the driver knows another process than the one that
@@ -216,6 +218,7 @@ def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
 
     Values may be as the driver gives them, such as JSON as text.
 
+    :raise SettingError: the API cannot use this database
     :raise 503: the database was never set up
     """
     engine = extension().read_engine
@@ -223,6 +226,7 @@ def read(query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
     # A shop reads through its session, which has the shop's uncommitted changes and in
     # tests may be bound to any connection.
     if engine is None or db.session.registry.has():
+        check_dialect()
         # The rows may be cached under this tag: the next change must renew it again.
         db.session.info.pop(RENEWED_IN, None)
         rows = db.session.execute(query, parameters).all()
@@ -267,6 +271,19 @@ def compiled(query: Query, dialect: sa.Dialect) -> tuple[str, Mapping[str, Any]]
     """Return the SQL of *query* and the literal values in it."""
     sql = query.compile(dialect=dialect)
     return str(sql), sql.params
+
+
+def check_dialect() -> None:
+    """Refuse a database on which the one lock would not hold.
+
+    :raise SettingError: it is neither SQLite nor PostgreSQL
+    """
+    name = engine().dialect.name
+    if name not in DIALECTS:
+        raise SettingError(
+            f"The API would lose changes on {name}: run the standalone service "
+            "beside the shop, on SQLite or PostgreSQL."
+        )
 
 
 def engine() -> sa.Engine:
@@ -389,14 +406,22 @@ def take_lock() -> None:
     """Take the lock by renewing the change tag: every other writer waits.
 
     :raise RuntimeError: a setting has changed since the mount
+    :raise SettingError: the API cannot use this database
     :raise 503: the database was never set up
     """
     check_unchanged()
+    check_dialect()
     session = current_session()
     if connection_of(session).execute(RENEW).rowcount == 0:
         raise not_initialised()
     innermost = session.get_nested_transaction() or session.get_transaction()
     session.info[RENEWED_IN] = innermost
+
+
+def has_own_binds() -> bool:
+    """Return whether the shop itself chooses the database of each statement."""
+    chooses = type(current_session()).get_bind.__module__
+    return chooses.partition(".")[0] not in {"sqlalchemy", "flask_sqlalchemy"}
 
 
 def current_session() -> Session:

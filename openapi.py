@@ -15,8 +15,8 @@ from flask import Response, current_app, request, url_for
 from jinja2 import Environment, FileSystemLoader
 from werkzeug.routing import BuildError
 
-from . import config
-from .responses import ApiBlueprint, as_json, list_form
+from . import auth, config
+from .responses import ApiBlueprint, as_error, as_json, list_form
 
 Json = dict[str, Any]
 
@@ -55,13 +55,12 @@ def document(**_: str) -> Response:
 @bp.get("/docs")
 def page(**_: str) -> Response:
     """Show the document, to read and to try."""
-    has_own_login = config.setting("ORDER_STATUSES_IDENTIFY") is not None
     html = TEMPLATES.get_template("index.html").render(
         # Relative, since a server in front may have another prefix.
         folder="" if request.path.endswith("/") else "docs/",
         # A shop may know its callers by cookies. After a 401 of HTTP Basic to a request
         # with credentials, browsers open a dialog of their own.
-        credentials="same-origin" if has_own_login else "omit",
+        credentials="same-origin" if auth.has_own_login() else "omit",
         others=other_pages(),
     )
     return for_everyone(html, "text/html")
@@ -127,6 +126,7 @@ def describe(list_form: str, server: str) -> Json:
     put_in_position(contract["components"]["schemas"]["OrderStatus"])
     put_in_list_form(contract["components"]["schemas"], list_form)
     put_in_condition(contract)
+    put_in_login(contract)
     return contract
 
 
@@ -196,3 +196,24 @@ def put_in_condition(contract: Json) -> None:
                 del path[method]["responses"]["428"]
     if not is_required:
         del contract["components"]["responses"]["PreconditionRequired"]
+
+
+def put_in_login(contract: Json) -> None:
+    """Name the shop's security scheme, or none if it has its own login, and its 401."""
+    components = contract["components"]
+    scheme = config.setting("ORDER_STATUSES_SECURITY_SCHEME")
+    if scheme or auth.has_own_login():
+        del components["securitySchemes"], contract["security"]
+    if scheme:
+        components["securitySchemes"] = {"shop": scheme}
+        contract["security"] = [{"shop": []}]
+    if auth.has_own_login():
+        refused = components["responses"]["Unauthorized"]
+        refused["description"] = (
+            "The shop's login does not know who is calling. If it is an error handler "
+            "of the shop that responds, the body is its own."
+        )
+        content = refused["content"]["application/json"]
+        content["schema"] = {"anyOf": [content["schema"], {"type": "object"}]}
+        content["example"] = as_error(auth.unknown_to_shop()).json
+        components["headers"]["WWW-Authenticate"]["required"] = False

@@ -76,6 +76,13 @@ class WholeNumber(fields.Integer):
         return super()._deserialize(value, *args, **kwargs)
 
 
+class StoreId(fields.String):
+    """The id of a storefront, which is text where it is the name of a member."""
+
+    def deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        return int(super().deserialize(*args, **kwargs))
+
+
 def by_language(names: tuple[str, ...]) -> Object:
     schema = schemas.NewStatusSchema(only=names, partial=True, unknown="raise")
     language = fields.String(validate=schemas.known_language)
@@ -95,7 +102,7 @@ class StatusSchema(schemas.NewStatusSchema):
     texts = by_language(TEXTS)
     params = schemas.Params(error_messages={"invalid": "Must be an object."})
     store_texts = Object(
-        fields.String(validate=Regexp(rf"{reading.ID.pattern}\Z"), post_load=int),
+        StoreId(validate=Regexp(rf"{reading.ID.pattern}\Z")),
         by_language(TEXTS[1:]),
     )
 

@@ -16,7 +16,14 @@ from sqlalchemy import Connection, false, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from .. import statuses_file
-from ..database import codes_of, create_file, db, is_begun, not_set_up
+from ..database import (
+    check_dialect,
+    codes_of,
+    create_file,
+    db,
+    is_begun,
+    not_set_up,
+)
 from ..models import Base
 
 if TYPE_CHECKING:
@@ -111,6 +118,7 @@ def exclusive(connection: Connection) -> Iterator[None]:
 
     It waits for the others without the timeouts of requests, on SQLite 10 minutes.
     """
+    check_dialect()
     if connection.dialect.name == "sqlite":
         usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         connection.exec_driver_sql("PRAGMA busy_timeout = 600000")

@@ -51,11 +51,13 @@ class Visit:
         self.page.goto(url)
         self.page.locator(".opblock").first.wait_for()
 
-    def authorize(self, email: str, key: str) -> None:
+    def authorize(self, *credentials: str) -> None:
+        """Fill in an e-mail and a key, or what else the dialog wants."""
         self.page.get_by_role("button", name="Authorize").click()
         dialog = self.page.locator(".modal-ux")
-        dialog.get_by_label("Username").fill(email)
-        dialog.get_by_label("Password").fill(key)
+        fields = dialog.locator("input").all()
+        for field, text in zip(fields, credentials, strict=True):
+            field.fill(text)
         dialog.get_by_role("button", name="Apply credentials").click()
         dialog.get_by_role("button", name="Close").last.click()
 

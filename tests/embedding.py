@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from sysconfig import get_path
+from textwrap import indent
 from typing import NamedTuple
 
 from .servers import ROOT
@@ -25,6 +26,10 @@ FRESH_APP, *ADDITIONS = examples("python")
 # For the file of Flask-Migrate, and for the tests; the others are for the shop's own.
 (GET_METADATA,) = (example for example in ADDITIONS if "get_metadata" in example)
 FIXTURES = [example for example in ADDITIONS if re.search("fixture|listen", example)]
+# For a shop without pages.
+(JWT,) = (example for example in ADDITIONS if "jwt" in example)
+(CORS,) = (example for example in ADDITIONS if "cors" in example)
+API_ONLY = [JWT, CORS]
 
 
 class Wheel(NamedTuple):
@@ -53,6 +58,15 @@ def clone(folder: Path) -> None:
     """Copy the checkout, without what git ignores."""
     ignored = shutil.ignore_patterns(".*", "__pycache__", "instance", "build", "*-info")
     shutil.copytree(ROOT, folder, ignore=ignored)
+
+
+def fresh_app(*additions: str) -> str:
+    """Return the fresh application with *additions*, put where they say."""
+    code, mount = FRESH_APP, "    app.register_blueprint(create_blueprint()"
+    for addition in additions:
+        outside, _, inside = addition.partition("# In create_app, before the mount:\n")
+        code = f"{outside}\n{code}".replace(mount, f"{indent(inside, ' ' * 4)}{mount}")
+    return code
 
 
 def call(command: list[str], folder: Path, **environment: str) -> str:

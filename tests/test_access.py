@@ -297,3 +297,99 @@ def test_requests_of_scripts_and_of_this_site_write(
     response = client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
 
     assert response.status_code == 200
+
+
+ADMIN_PAGE = "https://admin.shop.example"
+SITES = ["cross-site", "same-site", "same-origin", "none", ""]
+
+
+@pytest.fixture
+def trusting_client(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> FlaskClient:
+    """An administrator of a service that trusts the pages of two origins."""
+    origins = ("https://shop.example:8443", ADMIN_PAGE)
+    app = client.application
+    monkeypatch.setitem(settings_of(app), "ORDER_STATUSES_TRUSTED_ORIGINS", origins)
+    return client
+
+
+@pytest.mark.parametrize("site", [{}, *({"Sec-Fetch-Site": s} for s in SITES)])
+@pytest.mark.parametrize(
+    ("method", "address"), [("POST", ""), ("PUT", "/1"), ("DELETE", "/3")]
+)
+def test_pages_of_trusted_origins_write(
+    trusting_client: FlaskClient, method: str, address: str, site: dict[str, str]
+) -> None:
+    written = trusting_client.open(
+        f"/api/2.0/statuses{address}",
+        method=method,
+        data=BODY,
+        headers=site | {"Origin": ADMIN_PAGE},
+    )
+
+    assert written.status_code in {200, 201, 204}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *TRICKED,
+        {"Origin": "http://admin.shop.example"},
+        {"Origin": "https://admin.shop.example:8443"},
+        {"Origin": "https://shop.example"},
+        {"Origin": "https://evil.admin.shop.example"},
+    ],
+)
+def test_pages_of_other_origins_do_not(
+    trusting_client: FlaskClient, headers: dict[str, str]
+) -> None:
+    refused = trusting_client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
+
+    assert refused.status_code == 403
+
+
+# Before a page of another origin sends something, the browser asks.
+
+ASKED = {"Origin": ADMIN_PAGE, "Access-Control-Request-Method": "PUT"}
+
+
+@pytest.mark.parametrize(
+    ("address", "methods"),
+    [
+        ("/statuses", "GET, HEAD, POST, OPTIONS"),
+        ("/statuses/", "GET, HEAD, POST, OPTIONS"),
+        ("/statuses/999", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("/stores", "GET, HEAD, OPTIONS"),
+        ("/stores/2/statuses/2", "GET, HEAD, PUT, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_preflight_needs_no_credentials(
+    stranger: FlaskClient, bound_client: FlaskClient, address: str, methods: str
+) -> None:
+    for client in (stranger, bound_client):
+        allowed = client.options(f"/api/2.0{address}", headers=ASKED)
+
+        assert (allowed.status_code, allowed.headers["Allow"]) == (204, methods)
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "lacking"),
+    [
+        ("OPTIONS", "/nothing", None),
+        ("OPTIONS", "/", None),
+        ("OPTIONS", "/statuses", "Origin"),
+        ("OPTIONS", "/statuses", "Access-Control-Request-Method"),
+        ("GET", "/statuses", None),
+        ("PUT", "/statuses/2", None),
+        ("PATCH", "/statuses/2", None),
+    ],
+)
+def test_nothing_but_a_preflight_goes_without_credentials(
+    stranger: FlaskClient, method: str, address: str, lacking: str | None
+) -> None:
+    headers = {name: value for name, value in ASKED.items() if name != lacking}
+    refused = stranger.open(f"/api/2.0{address}", method=method, headers=headers)
+
+    assert refused.status_code == 401

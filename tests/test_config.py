@@ -16,6 +16,7 @@ from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 from order_statuses.config import SettingError
 
+from .conftest import settings_of
 from .contract import NEVER_OPENED
 
 NOBODY = 65534
@@ -44,6 +45,39 @@ ROOT = Path(__file__).parent.parent
         ("ORDER_STATUSES_LIST_FORM", "list"),
         ("ORDER_STATUSES_LOCAL_ADMIN", "maybe"),
         ("ORDER_STATUSES_TYPES", 5),
+        *(
+            ("ORDER_STATUSES_TRUSTED_ORIGINS", origin)
+            for origin in (
+                "*",
+                "null",
+                "admin.shop.example",
+                "https://admin.shop.example/",
+                "https://admin.shop.example,",
+                "https://Admin.shop.example",
+                "https://*.shop.example",
+                "https://me@shop.example",
+                "https://admin.shop.example:443",
+                "http://admin.shop.example:80",
+                "http://admin.shop.example:",
+                ["https://admin.shop.example,https://shop.example"],
+                [None],
+                None,
+            )
+        ),
+        *(
+            ("ORDER_STATUSES_SECURITY_SCHEME", scheme)
+            for scheme in (
+                "bearer",
+                '{"type": "http", "scheme": "bearer"}',
+                {},
+                {"type": "bearer"},
+                {"type": "http"},
+                {"type": "http", "scheme": None},
+                {"type": "apiKey", "name": "X-Api-Key"},
+                {"type": "oauth2"},
+                {"type": "http", "scheme": "bearer", "x-check": print},
+            )
+        ),
         ("ORDER_STATUSES_LANGUAGES", "en-" + "x" * 8 + "-12345678" * 3),
         ("ORDER_STATUSES_LOCK_TIMEOUT", "3000000"),
         ("ORDER_STATUSES_LOCK_TIMEOUT", "1.7"),
@@ -68,6 +102,9 @@ def test_settings_are_read_from_the_environment(
     monkeypatch.setenv("DATABASE_URL", "postgres://db.example/statuses")
     monkeypatch.setenv("ORDER_STATUSES_LANGUAGES", "de, pt-BR")
     monkeypatch.setenv("ORDER_STATUSES_LIST_FORM", "envelope")
+    monkeypatch.setenv(
+        "ORDER_STATUSES_TRUSTED_ORIGINS", "http://[::1]:8080, https://shop.example:80"
+    )
 
     app = create_app()
 
@@ -75,8 +112,20 @@ def test_settings_are_read_from_the_environment(
     assert str(settings["DATABASE_URL"]) == "postgresql+psycopg://db.example/statuses"
     assert settings["ORDER_STATUSES_LANGUAGES"] == ("de", "pt-BR")
     assert settings["ORDER_STATUSES_LIST_FORM"] == "envelope"
+    assert settings["ORDER_STATUSES_TRUSTED_ORIGINS"] == (
+        "http://[::1]:8080",
+        "https://shop.example:80",
+    )
     assert app.config["ORDER_STATUSES_LANGUAGES"] == "de, pt-BR"
     assert "ORDER_STATUSES_TYPES" not in app.config
+
+
+@pytest.mark.parametrize("origins", ["", [], ()])
+def test_no_origin_is_trusted_unless_it_is_named(origins: Any) -> None:
+    named = create_app({**NEVER_OPENED, "ORDER_STATUSES_TRUSTED_ORIGINS": origins})
+
+    for app in (named, create_app(NEVER_OPENED)):
+        assert settings_of(app)["ORDER_STATUSES_TRUSTED_ORIGINS"] == ()
 
 
 @pytest.mark.parametrize(

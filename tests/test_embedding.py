@@ -292,7 +292,7 @@ def test_stranger_is_refused_in_json(stranger: httpx.Client) -> None:
     refused = stranger.get("/api/2.0/statuses")
 
     assert (refused.status_code, refused.json()["status"]) == (401, 401)
-    assert "Basic" not in refused.headers["WWW-Authenticate"]
+    assert "WWW-Authenticate" not in refused.headers
     assert stranger.get("/").headers["Location"] == "/login"
 
 

@@ -247,7 +247,7 @@ def test_apply_leaves_freed_letters_alone(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "problem"),
+    ("freed", "problem"),
     [
         ([FREED | {"status": "N"}], "freed_letters[0].status: Must be one of"),
         ([FREED | {"type": "X"}], "freed_letters[0].type: Must be one of: O, G."),
@@ -259,9 +259,9 @@ def test_apply_leaves_freed_letters_alone(app: Flask) -> None:
     ],
 )
 def test_wrong_freed_letter_of_a_file_is_named(
-    app: Flask, rows: Any, problem: str
+    app: Flask, freed: Any, problem: str
 ) -> None:
-    refused = apply(app, json.loads(export(app)) | {"freed_letters": rows})
+    refused = apply(app, json.loads(export(app)) | {"freed_letters": freed})
 
     assert refused.exit_code == 1
     assert problem in refused.stderr

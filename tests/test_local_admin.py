@@ -61,6 +61,26 @@ def test_local_admin_reads_and_writes(server: Server) -> None:
 
 
 @pytest.mark.slow
+def test_contract_is_that_of_api_users_too(server: Server) -> None:
+    document = httpx.get(f"{server.url}/api/2.0/openapi.json").json()
+
+    assert document["components"]["securitySchemes"]["basic"]["scheme"] == "basic"
+
+
+@pytest.mark.slow
+def test_page_of_a_trusted_origin_is_no_local_admin(database: str) -> None:
+    page = "https://admin.shop.example"
+    with flask_run(
+        database, "127.0.0.1", ORDER_STATUSES_TRUSTED_ORIGINS=page
+    ) as server:
+        for method in ("GET", "PUT"):
+            refused = httpx.request(
+                method, server.url + STATUS, headers={"Origin": page}
+            )
+            assert refused.status_code == 401
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1", "[::1]:5000"])
 def test_local_admin_may_use_each_name_of_this_machine(
     server: Server, host: str

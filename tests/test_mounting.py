@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +14,14 @@ from secrets import token_hex
 from types import SimpleNamespace
 from typing import Any
 
+import flask_sqlalchemy.session
 import flask_sqlalchemy_lite
 import pytest
+import sqlalchemy
+from alembic import op
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from blinker import Signal
 from flask import (
     Blueprint,
@@ -45,6 +50,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateSchema
 from werkzeug.exceptions import Conflict
 
 from order_statuses import auth, config, migrations, reading, writing
@@ -345,6 +351,22 @@ def test_wrong_method_below_a_shared_prefix_names_each_method_once(
 
 
 @on_sqlite
+def test_preflight_shows_no_address_and_no_method_of_the_shop(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    for address in ("/api/2.0/orders", "/api/2.0/statuses/sort"):
+        options: dict[str, Any] = {"provide_automatic_options": False}
+        shop.add_url_rule(address, address[-4:], str, methods=["POST"], **options)
+    asked = {"Origin": "https://a", "Access-Control-Request-Method": "POST"}
+    hidden = visitor.options("/api/2.0/orders", headers=asked)
+    shared = visitor.options("/api/2.0/statuses/sort", headers=asked)
+
+    assert (hidden.status_code, "Allow" in hidden.headers) == (401, False)
+    assert shared.headers["Allow"] == "GET, HEAD, PUT, DELETE, OPTIONS"
+
+
+@on_sqlite
 def test_failure_is_json_below_the_prefix_whatever_the_shop_does_with_exceptions(
     shop: Flask, visitor: FlaskClient
 ) -> None:
@@ -429,6 +451,57 @@ def test_mount_needs_a_default_engine_of_flask_sqlalchemy_lite() -> None:
         mount(shop)
 
 
+# The lock of the API holds on two kinds of databases. Nothing here connects to a third.
+
+MYSQL = "mysql+pymysql://shop@127.0.0.1:1/shop"
+NOT_ON_MYSQL = (
+    "The API would lose changes on mysql: run the standalone service beside the shop, "
+    "on SQLite or PostgreSQL."
+)
+
+
+class SessionOfTheShop(flask_sqlalchemy.session.Session):
+    """A session that chooses a database by itself, with MySQL as the usual one."""
+
+    def get_bind(self, *_: Any, **__: Any) -> Engine:
+        engines = self._db.engines
+        return engines.get("elsewhere") or engines[None]
+
+
+def shop_on_mysql(**binds: str) -> Flask:
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_DATABASE_URI"] = MYSQL
+    shop.config["SQLALCHEMY_BINDS"] = binds
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    SQLAlchemy(shop, session_options={"class_": SessionOfTheShop})
+    mount(shop)
+    return shop
+
+
+def test_mount_refuses_other_databases() -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(NOT_ON_MYSQL)}$"):
+        mount(build_shop(MYSQL))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_request_refuses_a_database_that_the_shop_chooses_itself(
+    caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    visitor = shop_on_mysql().test_client()
+    refused = visitor.open(STATUSES, method=method, json={"description": "Packed"})
+
+    assert refused.status_code == 500
+    assert NOT_ON_MYSQL in caplog.text
+
+
+@on_sqlite
+def test_shop_on_mysql_may_have_the_statuses_elsewhere(database: str) -> None:
+    visitor = shop_on_mysql(elsewhere=database).test_client()
+
+    assert visitor.delete(f"{STATUSES}/3").status_code == 204
+    assert len(visitor.get(STATUSES).get_json()) == 6
+
+
 def test_csrf_exemption_comes_after_the_mounts() -> None:
     shop = build_shop()
     csrf = CSRFProtect()
@@ -471,18 +544,18 @@ def test_shop_may_have_flask_sqlalchemy_lite(database: str) -> None:
 
 
 @on_sqlite
-def test_stranger_is_sent_to_the_login_of_the_shop(
+def test_stranger_is_unknown_to_the_login_of_the_shop(
     shop: Flask, visitor: FlaskClient
 ) -> None:
     settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = lambda: None
     refused = visitor.get(STATUSES)
 
     assert refused.json == {
-        "message": "Unauthorized: Log in to the shop first.",
+        "message": "Unauthorized: The shop's login does not know who is calling.",
         "status": 401,
     }
     # For Basic, browsers would open a dialog of their own.
-    assert refused.headers["WWW-Authenticate"].startswith("Session ")
+    assert "WWW-Authenticate" not in refused.headers
 
 
 @on_sqlite
@@ -566,7 +639,7 @@ def test_error_of_the_shop_is_json_and_reaches_its_log(
     def fail() -> Caller:
         raise kind("a mistake of the shop")
 
-    shop.register_error_handler(kind, lambda error: "<h1>Sorry</h1>")
+    shop.register_error_handler(Exception, lambda error: "<h1>Sorry</h1>")
     settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = fail
     refused = visitor.get(STATUSES)
 
@@ -1064,6 +1137,33 @@ def test_migrations_of_the_shop_need_none_of_our_types(empty_shop: Flask) -> Non
     code = render_python_code(proposed)
     assert "sa.JSON()" in code
     assert "order_statuses.models" not in code
+
+
+@on_postgresql
+def test_tables_of_the_shop_in_a_schema_may_refer_to_ours(empty_shop: Flask) -> None:
+    class SalesBase(DeclarativeBase):
+        __table_args__ = {"schema": "sales"}  # noqa: RUF012  # as on the page
+
+    class Sale(SalesBase):
+        __tablename__ = "sale"
+        status_id: Mapped[int] = mapped_column(
+            ForeignKey(Status.__table__.c.status_id), primary_key=True
+        )
+
+    with empty_shop.app_context(), db.engine.begin() as connection:
+        connection.execute(CreateSchema("sales"))
+        options = {"include_schemas": True}
+        context = MigrationContext.configure(connection, opts=options)
+        metadata: Any = [Base.metadata, SalesBase.metadata]
+        upgrade: Any = produce_migrations(context, metadata).upgrade_ops
+        with Operations.context(context):
+            code = render_python_code(upgrade)
+            exec(f"if True:\n    {code}", {"op": op, "sa": sqlalchemy})  # noqa: S102
+        (foreign_key,) = inspect(connection).get_foreign_keys("sale", "sales")
+
+        assert foreign_key["referred_table"] == Status.__tablename__
+        left: Any = produce_migrations(context, metadata).upgrade_ops
+        assert left.is_empty()
 
 
 def test_stores_are_set_in_the_transaction_of_the_shop(

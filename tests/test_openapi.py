@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from order_statuses import bodies, migrations, openapi, schemas
 from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
-from order_statuses.auth import Caller
+from order_statuses.auth import Caller, identify_user
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service, settings_of
 from .contract import NEVER_OPENED
@@ -526,12 +526,15 @@ def test_service_may_serve_no_document() -> None:
     assert client.get(DOCUMENT).status_code == 401
 
 
+NOBODY: Json = {"ORDER_STATUSES_IDENTIFY": lambda: None}
+
+
 def shop_with(prefix: str, **options: Any) -> Flask:
     """Make a shop that knows no callers and mounts the API at *prefix*."""
     shop = Flask("shop")
     shop.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
     SQLAlchemy(shop)
-    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: None
+    shop.config.update(NOBODY)
     shop.register_blueprint(create_blueprint(**options), url_prefix=prefix)
     return shop
 
@@ -541,7 +544,7 @@ def test_shop_serves_the_document_if_it_says_so() -> None:
     with_ = shop_with("/api", docs=True, list_form="envelope").test_client()
 
     assert without.get("/api/openapi.json").status_code == 401
-    assert with_.get("/api/openapi.json").json == served("/api")
+    assert with_.get("/api/openapi.json").json == served("/api", **NOBODY)
     assert with_.post("/api/openapi.json").status_code == 401
     assert with_.get("/api/statuses").status_code == 401
 
@@ -588,8 +591,56 @@ def test_command_prints_the_document_of_a_shop() -> None:
 
     variables = {"tenant": {"default": "tenant"}}
     servers = [{"url": "/{tenant}/api", "variables": variables}]
-    assert document == served("/api") | {"servers": servers}
+    assert document == served("/api", **NOBODY) | {"servers": servers}
     OpenAPIV31SpecValidator(document).validate()
+
+
+BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+API_KEY = {"type": "apiKey", "name": "X-Api-Key", "in": "header"}
+FLOW = {"tokenUrl": "https://shop.example/token", "scopes": {}}
+OAUTH2 = {"type": "oauth2", "flows": {"clientCredentials": FLOW}}
+
+
+@pytest.mark.parametrize("scheme", [BEARER, API_KEY, OAUTH2])
+def test_document_has_the_security_scheme_of_the_shop(scheme: Json) -> None:
+    document = served(**NOBODY, ORDER_STATUSES_SECURITY_SCHEME=scheme)
+
+    assert document["components"]["securitySchemes"] == {"shop": scheme}
+    assert document["security"] == [{"shop": []}]
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_document_of_a_login_without_a_scheme_names_none() -> None:
+    document = served(**NOBODY)
+
+    assert "securitySchemes" not in document["components"]
+    assert "security" not in document
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_login_of_api_users_is_that_of_the_service(document: Json) -> None:
+    assert served(ORDER_STATUSES_IDENTIFY=identify_user) == document
+
+
+@pytest.mark.parametrize(
+    ("scheme", "challenge"),
+    [
+        (None, None),
+        (API_KEY, None),
+        (BEARER, 'Bearer realm="The shop\'s own login"'),
+        ({"type": "http", "scheme": "Basic"}, 'Basic realm="The shop\'s own login"'),
+    ],
+)
+def test_stranger_is_told_the_scheme_of_the_shop_or_nothing(
+    scheme: Json | None, challenge: str | None
+) -> None:
+    settings = NOBODY | {"ORDER_STATUSES_SECURITY_SCHEME": scheme}
+    refused = create_app(NEVER_OPENED | settings).test_client().get("/api/2.0/statuses")
+
+    assert refused.status_code == 401
+    assert refused.headers.get("WWW-Authenticate") == challenge
+    documented = served(**settings)["components"]["responses"]["Unauthorized"]
+    assert refused.json == documented["content"]["application/json"]["example"]
 
 
 def test_document_without_pyyaml_is_an_error_in_one_line(

@@ -106,7 +106,7 @@ def known_param(name: str) -> Json:
     return {"type": sorted(types), "pattern": f"^({pattern})?$", **limits}
 
 
-TYPES: dict[type[fields.Field[Any]], str] = {
+TYPES: "dict[type[fields.Field[Any]], str]" = {
     fields.String: "string",
     fields.Integer: "integer",
     fields.Dict: "object",
@@ -137,7 +137,7 @@ CHECKS: dict[Any, Callable[[Any], Json]] = {
 }
 
 
-def described(field: fields.Field[Any]) -> Json:
+def described(field: "fields.Field[Any]") -> Json:
     """Return the JSON Schema of what *field* loads.
 
     :raise KeyError: it has a check that is not in CHECKS, and so in no document

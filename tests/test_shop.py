@@ -18,6 +18,7 @@ from order_statuses import Base
 from .conftest import Databases
 from .embedding import (
     ADDITIONS,
+    API_ONLY,
     FIXTURES,
     GET_METADATA,
     PAGE,
@@ -151,7 +152,14 @@ def test_page_has_the_lowest_versions(package: str) -> None:
 def test_page_begins_with_what_every_shop_needs() -> None:
     headings = re.findall("^## (.*)", PAGE, re.MULTILINE)
 
-    assert headings[:5] == ["Mount it", "Who may call", "CSRF", "Tables", "Your tests"]
+    assert headings[:6] == [
+        "Mount it",
+        "Who may call",
+        "CSRF",
+        "CORS",
+        "Tables",
+        "Your tests",
+    ]
 
 
 # What a shop's own modules have under these names.
@@ -161,7 +169,7 @@ OF_THE_SHOP = {"app", "csrf", "target_db"}
 def test_examples_for_python_are_in_the_shop() -> None:
     have = {ast.dump(node) for node in nodes()}
     imported = set(imports(nodes()))
-    for example in set(ADDITIONS) - {GET_METADATA, *FIXTURES}:
+    for example in set(ADDITIONS) - {GET_METADATA, *FIXTURES, *API_ONLY}:
         for statement in ast.parse(example).body:
             if isinstance(statement, ast.ImportFrom | ast.Import):
                 assert set(imports([statement])) <= imported
