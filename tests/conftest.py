@@ -224,7 +224,8 @@ def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[
 
     with watching(shared_app, "before_cursor_execute", collect):
         yield shared_app
-    has_written = not all(statement.lstrip().startswith("SELECT") for statement in sent)
+    reading = ("SELECT", "BEGIN")
+    has_written = not all(statement.lstrip().startswith(reading) for statement in sent)
     restore(shared_app, rows if has_written else {})
 
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from order_statuses import writing
 from order_statuses.config import database_url
-from order_statuses.database import CHANGE_TAG, db
+from order_statuses.database import CHANGE_TAG, db, name
 from order_statuses.models import Key, Status, StatusText, Store, StoreText, User
 from order_statuses.writing import STATUS_LETTERS
 
@@ -901,18 +901,26 @@ def test_plan_that_nobody_reads_holds_up_no_write(
         assert put_while(process, app) == 200
 
 
+REMOVED = "To be removed: store 2 'Second store', 0 texts; users: none."
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", [["add-user", "new@shop.example"], ["remove-store", "2"]]
+    ("command", "first"),
+    [
+        (["add-user", "new@shop.example"], "Database: {}"),
+        (["remove-store", "2", "--yes"], REMOVED),
+    ],
 )
 def test_message_that_nobody_reads_holds_up_no_write(
-    database: str, unread: tuple[int, int], command: list[str]
+    database: str, unread: tuple[int, int], command: list[str], first: str
 ) -> None:
-    _, end = unread
-    os.write(end, bytes(64 * 1024))
     with service(database, ORDER_STATUSES_LOCK_TIMEOUT="1") as app:
+        with app.app_context():
+            line = first.format(name()) + "\n"
+        os.write(unread[1], bytes(64 * 1024 - len(line)))  # no more than that fits
         before = change_tag(app)
-        process = start(database, *command, output=end)
+        process = start(database, *command, output=unread[1])
         wait_until(lambda: change_tag(app) != before)
         assert put_while(process, app) == 200
 
