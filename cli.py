@@ -232,7 +232,9 @@ def export(file: str, users: bool) -> None:
 
 @commands.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--dry-run", is_flag=True, help="Only show the plan; status 4 if any.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the plan only; status 4 if it differs."
+)
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
 def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
@@ -247,8 +249,9 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             statuses_file.write_and_signal(*change)
         if users:
             statuses_file.add_users(content)
-    click.echo("\n".join(plan.done + plan.notes))
-    if dry_run and plan.done:
+    click.echo("\n".join(plan.done + plan.kept + plan.notes))
+    click.echo("dry run: nothing was changed" if dry_run else "applied")
+    if dry_run and (plan.done or plan.kept):
         raise click.exceptions.Exit(4)
 
 

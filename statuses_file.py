@@ -336,6 +336,7 @@ class Plan(NamedTuple):
     """What an apply does and what it leaves, for a person; the statuses to write."""
 
     done: list[str]
+    kept: list[str]  # what the file lacks, although it is to be pruned
     notes: list[str]
     changes: list[tuple[Json, Json]]  # a status as it is, {} if new, and as it will be
 
@@ -347,7 +348,7 @@ def make_plan(file: Json, prune: bool, users: bool) -> Plan:
 
     :raise 400: naming all that cannot be written
     """
-    plan = Plan(add_stores(db.session, file), [], [])
+    plan = Plan(add_stores(db.session, file), [], [], [])
     if users:
         if db.session.scalar(sa.select(User.user_id).limit(1)):
             # An old file would bring revoked keys back.
@@ -388,7 +389,7 @@ def add_freed_letters(session: AnySession, file: Json) -> None:
 
 
 def delete_others(plan: Plan, file: Json) -> None:
-    """Delete the statuses that the *file* lacks.
+    """Delete the statuses that the *file* lacks; name what is kept.
 
     Only the attempt shows what must stay: tables of a shop may refer to it.
     """
@@ -403,9 +404,15 @@ def delete_others(plan: Plan, file: Json) -> None:
                     writing.check_deletable(status)
                     writing.delete_status(status)
             except HTTPException as error:
-                plan.notes.append(f"kept {name}: {error.description}")
+                plan.kept.append(f"kept {name}: {error.description}")
             else:
                 plan.done.append(f"deleted {name}")
+    stores = {row["store_id"] for row in file["stores"]}
+    plan.kept.extend(
+        f"kept store {row['store_id']} {row['name']!r}: remove-store removes it."
+        for row in read_stores(db.session)
+        if row["store_id"] not in stores
+    )
 
 
 def find_changes(plan: Plan, session: AnySession, file: Json, prune: bool) -> None:
@@ -468,9 +475,14 @@ def overlay(old: Json, own: Json) -> Json:
 
 
 def describe(old: Json, new: Json) -> Iterator[str]:
-    """Say what changes, field by field."""
-    yield f"{'changed' if old else 'created'} {name_of(new)}"
-    for place, was, will in differences(old, new) if old else ():
+    """Say what changes, field by field; a new status has its description alone."""
+    if not old:
+        texts = (new["texts"].get(code, {}) for code in config.languages())
+        description = next(own["description"] for own in texts if "description" in own)
+        yield f"created {name_of(new)} {description!r}"
+        return
+    yield f"changed {name_of(new)}"
+    for place, was, will in differences(old, new):
         yield f"  {'.'.join(map(str, place))}: {was!r:.70} → {will!r:.70}"
 
 
@@ -571,7 +583,7 @@ def fill(connection: sa.Connection, file: Json | None = None) -> bool:
             new = file or default_statuses()
             if last := new.get("last_status_id"):
                 go_on_after(last, session)
-            plan = Plan(add_stores(session, new), [], [])
+            plan = Plan(add_stores(session, new), [], [], [])
             find_changes(plan, session, new, prune=False)
             for change in plan.changes:
                 write(session, *change)

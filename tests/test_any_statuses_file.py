@@ -154,6 +154,7 @@ def assert_is_applied(app: Flask, text: str) -> None:
     assert {line.split()[0] for line in again.stdout.splitlines()} <= {
         "kept",
         "unchanged:",
+        "applied",
     }
     assert change_tag(app) == before
 

@@ -242,7 +242,7 @@ def test_freed_letter_that_a_status_of_the_file_has_is_ignored(
 def test_apply_leaves_freed_letters_alone(app: Flask) -> None:
     file = json.loads(export(app)) | {"freed_letters": [FREED]}
 
-    assert apply(app, file, "--prune").stdout == "unchanged: 11\n"
+    assert apply(app, file, "--prune").stdout == "unchanged: 11\napplied\n"
     assert freed_letters(app) == []
 
 

@@ -13,7 +13,7 @@ from order_statuses.reading import get_status_or_404, list_statuses
 
 from .conftest import ADMINISTRATOR, client_of, service
 from .test_statuses import STATUSES, create, problems, read
-from .test_statuses_file import NEW, apply, export, of
+from .test_statuses_file import DRY_RUN, NEW, apply, export, of
 
 IN_STORE = "/api/2.0/stores/1/statuses"
 NOT_A_POSITION = ["Must be a whole number from 0 to 999999."]
@@ -143,7 +143,7 @@ def test_position_moves_with_a_file(app: Flask, client: FlaskClient) -> None:
     assert {status["position"] for status in json.loads(before)["statuses"]} == {0}
     assert of(json.loads(arranged), "C")["position"] == 20
     assert list(of(json.loads(arranged), "C"))[3:5] == ["is_default", "position"]
-    assert planned.stdout == applied.stdout
+    assert planned.stdout == applied.stdout.replace("applied\n", DRY_RUN)
     assert "changed O C\n  position: 20 → 0\n" in applied.stdout
     assert export(app) == before
     assert apply(app, arranged).exit_code == 0
@@ -157,7 +157,7 @@ def test_file_without_positions_leaves_them(app: Flask, client: FlaskClient) -> 
         del status["position"]
     file["statuses"].append(NEW)
 
-    assert apply(app, file).stdout == "created O Z\nunchanged: 11\n"
+    assert apply(app, file).stdout == "created O Z 'New'\nunchanged: 11\napplied\n"
     with app.app_context():
         assert db.session.get_one(Status, 2).position == 20
         assert db.session.get_one(Status, 12).position == 0
