@@ -3,6 +3,8 @@
 import json
 import re
 import secrets
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, Any
 
@@ -153,9 +155,12 @@ def move_user(
 def users(as_json: bool) -> None:
     """List the API users, and the id and day of each of their keys."""
     found = statuses_file.read_users()
+    digits = digits_of(key for user in found for key in user["keys"])
     for user in found:
         keys = sorted(user["keys"].items(), key=lambda key: str(key[1]))
-        user["keys"] = [{"key_id": key_id(key), "created_on": day} for key, day in keys]
+        user["keys"] = [
+            {"key_id": key[:digits], "created_on": day} for key, day in keys
+        ]
     if as_json:
         click.echo(json.dumps(found, default=str))
         return
@@ -170,12 +175,21 @@ def users(as_json: bool) -> None:
 @click.argument("name", metavar="KEY_ID")
 def revoke_key(name: str) -> None:
     """Forget one API key; users lists their ids."""
+    if not re.fullmatch("[0-9a-f]{8,64}", name):
+        raise click.UsageError("KEY_ID is 8 to 64 hexadecimal digits; users lists it.")
+    is_named = Key.key_hash.startswith(name, autoescape=True)
+    query = select(Key.key_hash, User.email).join_from(Key, User).where(is_named)
     with transaction():
-        keys = db.session.scalars(select(Key))
-        found = [key for key in keys if key_id(key.key_hash) == name]
-        if len(found) != 1:
-            raise click.ClickException(f"{len(found)} keys have the id {name!r}.")
-        db.session.delete(found[0])
+        owners = {key: email for key, email in db.session.execute(query)}
+        if not owners:
+            raise click.ClickException(f"No key has the id {name}; users lists all.")
+        if len(owners) > 1:
+            digits = digits_of(owners)
+            which = [f"  {key[:digits]}  {owners[key]}" for key in sorted(owners)]
+            problem = f"{len(owners)} keys have the id {name}; use a longer one:"
+            raise click.ClickException("\n".join([problem, *which]))
+        db.session.execute(delete(Key).where(Key.key_hash.in_(owners)))
+    click.echo(f"Key {name} of {owners.popitem()[1]} is revoked.", err=True)
 
 
 @commands.command()
@@ -206,15 +220,22 @@ def add_store(store_id: int, name: str) -> None:
 
 @commands.command()
 @click.argument("store_id", metavar="ID", type=STORE_ID)
-def remove_store(store_id: int) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_store(store_id: int, yes: bool) -> None:
     """Remove a storefront, its texts, the users bound to it and their keys."""
+    removed = describe_store(store_id)
+    db.session.rollback()  # a question holds nothing in the database
+    click.echo(f"To be removed: {removed}.", err=True)
+    if not (yes or sys.stdin.isatty()):
+        raise click.ClickException("Nothing was changed. --yes removes it.")
+    if not yes:
+        click.confirm("Remove it?", abort=True, err=True)
     with transaction():
-        name = get_store(store_id).name
-        texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
-        bound = db.session.scalars(select(User.email).filter_by(store_id=store_id))
-        parts = f"{db.session.scalar(texts)} texts; users: {', '.join(bound) or 'none'}"
+        if describe_store(store_id) != removed:
+            problem = "Nothing was changed. The store has changed meanwhile; try again."
+            raise click.ClickException(problem)
         writing.remove_stores([store_id])
-    click.echo(f"Removed store {store_id}, {name!r}, with {parts}.", err=True)
+    click.echo(f"Store {store_id} is removed.", err=True)
 
 
 @commands.command()
@@ -302,6 +323,29 @@ def get_store(store_id: int) -> Store:
     if store is None:
         raise click.ClickException(f"There is no store {store_id}; add-store adds one.")
     return store
+
+
+def describe_store(store_id: int) -> str:
+    """Return what is removed with a storefront, which must not be the last one."""
+    name = get_store(store_id).name
+    others = select(Store.store_id).where(Store.store_id != store_id).limit(1)
+    if db.session.scalar(others) is None:
+        raise click.ClickException(f"Store {store_id} is the last one; it stays.")
+    texts = select(func.count()).select_from(StoreText).filter_by(store_id=store_id)
+    bound = select(User.email).filter_by(store_id=store_id).order_by(User.email)
+    emails = ", ".join(db.session.scalars(bound)) or "none"
+    number = db.session.scalar(texts)
+    return f"store {store_id} {name!r}, {number} texts; users: {emails}"
+
+
+def digits_of(key_hashes: Iterable[str]) -> int:
+    """Return how many of their first digits tell keys apart, at least 8.
+
+    >>> digits_of(["1a2b3c4d5e", "1a2b3c4d5f", "ffffffffff"])
+    10
+    """
+    keys = set(key_hashes)
+    return next(n for n in range(8, 65) if len({key[:n] for key in keys}) == len(keys))
 
 
 def is_store_named(store: int | None, all_stores: bool) -> bool:

@@ -1,6 +1,10 @@
 """The commands for operators."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from datetime import date
 from typing import Any
 
@@ -209,14 +213,55 @@ def test_one_key_is_revoked_and_the_others_stay(app: Flask) -> None:
     assert stores_seen(app, BOUND, new) == before
 
 
-@pytest.mark.parametrize("cut", [0, 7, 9])
-def test_key_is_revoked_by_its_whole_id(app: Flask, cut: int) -> None:
+@pytest.mark.parametrize("digits", [8, 9, 64])
+def test_key_is_revoked_by_8_digits_or_more(app: Flask, digits: int) -> None:
     key = run(app, "add-user", BOUND).stdout.strip()
+    key_id = key_hash(key)[:digits]
 
-    refused = run(app, "revoke-key", key_hash(key)[:cut])
+    revoked = run(app, "revoke-key", key_id)
 
-    assert refused.stderr.startswith("Error: 0 keys have the id")
-    assert len(stores_seen(app, BOUND, key)) == 1
+    assert revoked.stderr == f"Key {key_id} of {BOUND} is revoked.\n"
+    assert stores_seen(app, BOUND, key)["status"] == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("", 2, "8 to 64 hexadecimal digits"),
+        ("1a2b3c4", 2, "8 to 64 hexadecimal digits"),
+        ("%%%%%%%%", 2, "8 to 64 hexadecimal digits"),
+        ("0" * 65, 2, "8 to 64 hexadecimal digits"),
+        ("1a2b3c4d", 1, "No key has the id 1a2b3c4d; users lists all."),
+    ],
+)
+def test_key_that_is_not_there_is_not_revoked(
+    app: Flask, name: str, status: int, message: str
+) -> None:
+    before = run(app, "users").stdout
+
+    refused = run(app, "revoke-key", name)
+
+    assert refused.exit_code == status
+    assert message in refused.stderr
+    assert run(app, "users").stdout == before
+
+
+def test_ids_of_keys_are_as_long_as_tells_them_apart(app: Flask) -> None:
+    with app.app_context():
+        owner = db.session.scalar(select(User.user_id).filter_by(email=BOUND))
+        for end in ("1", "2"):
+            db.session.add(Key(key_hash=f"{end:0>10}".ljust(64, "f"), user_id=owner))
+        db.session.commit()
+
+    listed = run(app, "users").stdout
+    refused = run(app, "revoke-key", "00000000")
+    revoked = run(app, "revoke-key", "0000000001")
+
+    for key_id in ("0000000001", "0000000002"):
+        assert f"  {key_id} of " in listed
+        assert f"  {key_id}  {BOUND}\n" in refused.stderr
+    assert (refused.exit_code, revoked.exit_code) == (1, 0)
+    assert "00000000 of " in run(app, "users").stdout
 
 
 def test_removed_store_takes_its_texts_users_and_keys_along(
@@ -226,10 +271,10 @@ def test_removed_store_takes_its_texts_users_and_keys_along(
     for store in (1, 2):
         client.put(f"/api/2.0/stores/{store}/statuses/2", json={"email_subj": "x"})
 
-    removed = run(app, "remove-store", "2")
+    removed = run(app, "remove-store", "2", "--yes")
 
     assert removed.exit_code == 0
-    assert "'Second store', with 1 texts; users: two@shop.example." in removed.stderr
+    assert "'Second store', 1 texts; users: two@shop.example." in removed.stderr
     assert stores_seen(app, "two@shop.example", key)["status"] == 401
     with app.app_context():
         assert list(db.session.scalars(select(StoreText.store_id))) == [1]
@@ -257,8 +302,63 @@ def test_store_is_removed_whatever_their_number(app: Flask) -> None:
 
 
 def test_only_a_store_that_is_there_is_removed(app: Flask, client: FlaskClient) -> None:
-    assert run(app, "remove-store", "99").exit_code == 1
+    assert run(app, "remove-store", "99", "--yes").exit_code == 1
     assert len(client.get("/api/2.0/stores").get_json()) == 2
+
+
+def test_last_store_stays(app: Flask, client: FlaskClient) -> None:
+    run(app, "remove-store", "2", "--yes")
+
+    assert run(app, "remove-store", "1", "--yes").exit_code == 1
+    assert len(client.get("/api/2.0/stores").get_json()) == 1
+
+
+def test_store_is_not_removed_by_a_script_that_does_not_say_yes(
+    app: Flask, client: FlaskClient
+) -> None:
+    arguments = ["order-statuses", "remove-store", "2"]
+    refused = app.test_cli_runner().invoke(args=arguments, input="y\n")
+
+    assert refused.exit_code == 1
+    assert "store 2 'Second store', 0 texts; users: none." in refused.stderr
+    assert "--yes" in refused.stderr
+    assert len(client.get("/api/2.0/stores").get_json()) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "meanwhile", "status"),
+    [
+        (b"y\n", [], 0),
+        (b"n\n", [], 1),
+        (b"y\n", ["add-user", "new@shop.example", "--store", "2"], 1),
+        (b"y\n", ["remove-store", "1", "--yes"], 1),
+    ],
+)
+def test_store_is_removed_as_it_was_shown(
+    database: str, answer: bytes, meanwhile: list[str], status: int
+) -> None:
+    """Whoever removes it has a terminal, and others write while it asks."""
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "order-statuses", "remove-store", "2"],
+        env=os.environ | {"DATABASE_URL": database, "FLASK_APP": "wsgi"},
+        stdin=end,
+        stdout=end,
+        stderr=end,
+    )
+    os.close(end)
+    shown = b""
+    while b"Remove it?" not in shown:
+        shown += os.read(terminal, 1000)
+    with service(database) as app:
+        assert not meanwhile or run(app, *meanwhile).exit_code == 0
+        before = run(app, "export").stdout
+        os.write(terminal, answer)
+
+        assert process.wait(60) == status
+        os.close(terminal)
+        assert (run(app, "export").stdout == before) == (status == 1)
 
 
 def test_version_is_printed(app: Flask) -> None:
