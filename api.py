@@ -193,7 +193,7 @@ def roll_back_refused(response: Response) -> Response:
 def unavailable(error: SQLAlchemyError) -> Response:
     """Return a 503 if the database is unavailable or was never set up."""
     database.db.session.rollback()
-    if database.is_table_missing(error):
+    if database.is_never_set_up(error):
         return as_error(database.not_initialised())
     if not database.is_outage(error):
         raise error

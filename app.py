@@ -84,7 +84,7 @@ def ready() -> Response:
     try:
         problem = migrations.find_problem(database.db.session.connection())
     except SQLAlchemyError as error:
-        problem = database.reason_of(error) or repr(error)
+        problem = database.problem_in(error)
     if problem:
         logger.error("Not ready: %s", problem)
         raise ServiceUnavailable("The service is not ready.", retry_after=5)

@@ -19,7 +19,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 from . import database, migrations, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__, check_unchanged, extension
-from .database import NOT_SET_UP, db, transaction
+from .database import db, not_set_up, transaction
 from .models import MAX_ID, Key, Store, StoreText, User
 
 STORE_ID = click.IntRange(1, MAX_ID)
@@ -29,17 +29,19 @@ class Commands(AppGroup):
     """Commands that end with a message where the database or a file is at fault."""
 
     def invoke(self, context: click.Context) -> Any:
-        with context.ensure_object(ScriptInfo).load_app().app_context():
+        app = context.ensure_object(ScriptInfo).load_app()
+        with app.app_context():
             check_unchanged()
         try:
             return super().invoke(context)
         except BadRequest as error:
             reason = error.description
         except ServiceUnavailable:
-            reason = NOT_SET_UP
+            with app.app_context():
+                reason = not_set_up()
         except SQLAlchemyError as error:
-            is_missing = database.is_table_missing(error)
-            reason = NOT_SET_UP if is_missing else database.reason_of(error)
+            with app.app_context():
+                reason = database.problem_in(error)
         except UnicodeEncodeError as error:
             if error.reason != "surrogates not allowed":  # the terminal's, not ours
                 raise
@@ -78,7 +80,7 @@ def init(file: IO[bytes] | None) -> None:
         raise click.ClickException(problem)
     if file and not is_new:
         click.echo("It is not empty: apply changes what it has.", err=True)
-    click.echo("The database is set up.", err=True)
+    click.echo(f"The database is set up: {database.name()}.", err=True)
 
 
 @commands.command()
@@ -105,6 +107,7 @@ def seed(create_tables: bool, force: bool) -> None:
 def add_user(email: str, store: int | None, all_stores: bool, read_only: bool) -> None:
     """Add an API user, or another key for one; print the key."""
     named = is_store_named(store, all_stores)
+    click.echo(f"Database: {database.name()}", err=True)
     key = secrets.token_urlsafe(24)
     with transaction():
         new = {"store_id": store, "read_only": read_only}

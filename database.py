@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,7 +47,7 @@ NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
 NOT_SET_UP = (
     "The database is not set up: flask order-statuses init does it. In a shop of your "
     "own, your migrations and then flask order-statuses seed do it; without "
-    "migrations, flask order-statuses seed --create-tables."
+    "migrations, flask order-statuses seed --create-tables. The database is "
 )
 
 OUTAGES = (
@@ -83,6 +84,7 @@ def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
         engine: sa.Engine = db.engine
         if engine.name == "sqlite":
             check_writable(str(engine.url.database))
+            sa.event.listen(engine, "do_connect", check_exists)
             sa.event.listen(engine, "connect", set_pragmas)
             return engine  # its driver begins a transaction at the first write
         set_parameters(engine, postgresql_parameters(settings))
@@ -121,11 +123,37 @@ def check_writable(file: str) -> None:
 
     :raise SettingError: the folder cannot be written
     """
-    if file.startswith("file:"):  # a URL with options of SQLite's own
+    if has_options(file):
         return
     folder = os.path.dirname(file)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         raise SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
+
+
+def has_options(file: str) -> bool:
+    """Return whether the name of an SQLite file is a URL with options of SQLite."""
+    return file.startswith("file:")
+
+
+def check_exists(_: Any, _record: Any, names: Sequence[str], _options: Any) -> None:
+    """Check that an SQLite file exists: connecting to it would create it.
+
+    In a folder that is missing, SQLite itself fails.
+
+    :raise OperationalError: with FileNotFoundError as its cause
+    """
+    (file,) = names
+    is_folder_there = os.path.isdir(os.path.dirname(file))
+    if is_folder_there and not (has_options(file) or os.path.exists(file)):
+        raise OperationalError(None, None, FileNotFoundError(file))
+
+
+def create_file() -> None:
+    """Create the SQLite file of the standalone service, if it does not exist."""
+    if engine := extension().read_engine:
+        file = str(engine.url.database)
+        if engine.name == "sqlite" and not has_options(file):
+            Path(file).touch(0o644)  # as SQLite does
 
 
 def set_pragmas(connection: Any, _: Any) -> None:
@@ -244,6 +272,16 @@ def compiled(query: Query, dialect: sa.Dialect) -> tuple[str, Mapping[str, Any]]
 def engine() -> sa.Engine:
     """Return the engine that the running application reads from."""
     return extension().read_engine or db.session.get_bind(mapper=ChangeTag).engine
+
+
+def name() -> str:
+    """Return which database it is, for people, without what may be secret."""
+    url = engine().url
+    servers = {key: url.query[key] for key in ("host", "port") if key in url.query}
+    shown = url.set(drivername=url.get_backend_name(), query=servers)
+    is_default = "DATABASE_URL" in extension().settings.keys() - extension().given
+    why = ", the default, since DATABASE_URL is not set" if is_default else ""
+    return shown.render_as_string(hide_password=True) + why
 
 
 @contextmanager
@@ -373,9 +411,14 @@ def connection_of(
     return session.connection({"mapper": ChangeTag}, options)
 
 
+def not_set_up() -> str:
+    """Return what an operator must do with a database that was never set up."""
+    return f"{NOT_SET_UP}{name()}."
+
+
 def not_initialised() -> ServiceUnavailable:
     """Log what the operator must do, and return the error for the client."""
-    logger.error(NOT_SET_UP)
+    logger.error("%s", not_set_up())
     return ServiceUnavailable("The database is not set up yet.", retry_after=5)
 
 
@@ -388,8 +431,13 @@ def is_conflict(error: SQLAlchemyError) -> bool:
     return of_postgresql in {"40001", "40P01"} or of_sqlite & 0xFF == SQLITE_BUSY
 
 
-def is_table_missing(error: SQLAlchemyError) -> bool:
-    """Return whether a table of the API is missing, not one of the shop."""
+def is_never_set_up(error: SQLAlchemyError) -> bool:
+    """Return whether the SQLite file or a table of the API is missing.
+
+    A table of the shop does not count.
+    """
+    if isinstance(getattr(error, "orig", None), FileNotFoundError):
+        return True
     of_postgresql, _ = codes_of(error)
     reason = reason_of(error)
     is_missing = of_postgresql == "42P01" or "no such table" in reason
@@ -413,6 +461,13 @@ def codes_of(error: SQLAlchemyError) -> tuple[str, int]:
     # The attribute of psycopg, or of psycopg2, which a shop may have.
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
     return code, getattr(cause, "sqlite_errorcode", 0)
+
+
+def problem_in(error: SQLAlchemyError) -> str:
+    """Return what an operator must know of an error."""
+    if is_never_set_up(error):
+        return not_set_up()
+    return reason_of(error) or repr(error)
 
 
 def reason_of(error: SQLAlchemyError) -> str:

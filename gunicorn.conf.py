@@ -71,10 +71,15 @@ def load(app):
     from click import ClickException
 
     try:
-        app.load()
+        service = app.load()
     except ClickException as error:  # such as a wrong setting
         error.show()
         sys.exit(error.exit_code)
+    if "order_statuses" in getattr(service, "extensions", ()):
+        from order_statuses import database
+
+        with service.app_context():
+            logging.getLogger("order_statuses").info("Database: %s", database.name())
 
 
 def load_in_child(server):

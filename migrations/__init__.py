@@ -16,7 +16,7 @@ from sqlalchemy import Connection, false, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from .. import statuses_file
-from ..database import NOT_SET_UP, codes_of, db, is_begun
+from ..database import codes_of, create_file, db, is_begun, not_set_up
 from ..models import Base
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def seed_statuses(create_tables: bool = False) -> None:
 
     *create_tables* creates missing tables first: for tests, and without migrations.
     """
+    create_file()
     with db.engine.connect() as connection, exclusive(connection):
         if create_tables:
             Base.metadata.create_all(connection)
@@ -90,6 +91,7 @@ def seed_statuses(create_tables: bool = False) -> None:
 @contextmanager
 def migrating() -> Iterator[Connection]:
     """Connect for a migration, which waits for other migrations."""
+    create_file()
     with db.engine.connect() as connection:
         connection.detach()  # from the pool: no request must get this connection
         is_sqlite = connection.dialect.name == "sqlite"
@@ -173,7 +175,7 @@ def find_problem(connection: Connection) -> str | None:
     """Return what this version lacks in the database and what to do, or None."""
     found, (newest, *older) = version_of(connection), versions()
     if found is None:
-        return FROM_BEFORE if is_from_before(connection) else NOT_SET_UP
+        return FROM_BEFORE if is_from_before(connection) else not_set_up()
     if found in older:
         return (
             f"The tables are at version {found}, not at {newest}: "

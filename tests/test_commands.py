@@ -6,13 +6,15 @@ import pty
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, make_url, select
 
+from order_statuses import database
 from order_statuses.auth import key_hash
 from order_statuses.config import __version__
 from order_statuses.database import db
@@ -405,10 +407,46 @@ def test_argument_that_is_not_utf_8_is_refused(
     assert refused.stderr == "Error: Nothing was changed. An argument is not UTF-8.\n"
 
 
-def test_commands_say_that_the_database_is_not_set_up(empty_database: str) -> None:
+def named(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add-user", "new@shop.example"],
+        ["users"],
+        ["export"],
+        ["revoke-key", "1a2b3c4d"],
+        ["remove-store", "1", "--yes"],
+        ["add-store", "3", "Third"],
+    ],
+)
+def test_commands_say_which_database_is_not_set_up(
+    empty_database: str, arguments: list[str]
+) -> None:
     with service(empty_database) as app:
-        refused = run(app, "add-user", "new@shop.example")
+        refused = run(app, *arguments)
+        again = run(app, *arguments)
 
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("Error: Nothing was changed.")
+    assert "Error: Nothing was changed. The database is not set up" in refused.stderr
     assert "flask order-statuses init" in refused.stderr
+    assert f"The database is {named(empty_database)}.\n" in refused.stderr
+    assert again.stderr == refused.stderr
+    assert not Path(empty_database.removeprefix("sqlite:///")).exists()
+
+
+def test_init_and_add_user_name_the_database(empty_database: str) -> None:
+    with service(empty_database) as app:
+        made = run(app, "init")
+        added = run(app, "add-user", "new@shop.example")
+
+    assert made.stderr == f"The database is set up: {named(empty_database)}.\n"
+    assert added.stderr.startswith(f"Database: {named(empty_database)}\n")
+
+
+def test_database_is_named_without_its_password() -> None:
+    url = "postgresql://shop:secret-1@db.example/statuses?password=secret-2&port=5433"
+    with service(url) as app, app.app_context():
+        assert database.name() == "postgresql://shop:***@db.example/statuses?port=5433"

@@ -221,6 +221,35 @@ def reloadable(folder: Path, database: str) -> tuple[list[str], dict[str, str]]:
     return command, os.environ | settings
 
 
+def test_start_names_the_default_database(database: str, tmp_path: Path) -> None:
+    command, environment = reloadable(tmp_path, database)
+    del environment["DATABASE_URL"]
+
+    with running(command, tmp_path, environment) as server:
+        ready = httpx.get(f"{server.url}/readyz", timeout=60)
+        log = server.log.read_text()
+
+    file = tmp_path / "instance" / "order_statuses.db"
+    why = "the default, since DATABASE_URL is not set"
+    assert f"Database: sqlite:///{file}, {why}\n" in log
+    assert (ready.status_code, file.exists()) == (503, False)
+
+
+def test_start_names_the_database_once_and_without_its_password(
+    database: str, tmp_path: Path
+) -> None:
+    url = "postgresql://shop:secret@127.0.0.1:1/statuses"
+    command, environment = reloadable(tmp_path, url)
+
+    with running(command, tmp_path, environment) as server:
+        httpx.get(f"{server.url}/readyz", timeout=60)
+        log = server.log.read_text()
+
+    assert log.count("Database: ") == 1
+    assert "Database: postgresql://shop:***@127.0.0.1:1/statuses\n" in log
+    assert "secret" not in log
+
+
 def test_reload_serves_changed_code(database: str, tmp_path: Path) -> None:
     command, environment = reloadable(tmp_path, database)
     config = tmp_path / "config.py"

@@ -16,7 +16,7 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from order_statuses import migrations
-from order_statuses.database import CHANGE_TAG, db, read, transaction
+from order_statuses.database import CHANGE_TAG, create_file, db, read, transaction
 from order_statuses.models import (
     Base,
     ChangeTag,
@@ -187,6 +187,7 @@ def test_init_takes_over_tables_that_no_migration_made(
     empty_app: Flask, made: list[Table]
 ) -> None:
     with empty_app.app_context():
+        create_file()
         Base.metadata.create_all(db.engine, tables=made)
 
     assert init(empty_app).exit_code == 0

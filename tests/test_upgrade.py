@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
 from order_statuses import migrations
-from order_statuses.database import db
+from order_statuses.database import create_file, db
 from order_statuses.models import StatusText
 
 from .conftest import (
@@ -70,6 +70,7 @@ def test_database_from_before_the_release_is_left_alone_and_said_so(
 ) -> None:
     with service(empty_database) as app:
         with app.app_context():
+            create_file()
             db.session.execute(text(table))
             db.session.commit()
         not_ready = app.test_client().get("/readyz")
