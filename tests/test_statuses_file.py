@@ -275,7 +275,7 @@ def test_apply_ignores_the_last_id(app: Flask, client: FlaskClient, file: Json) 
     applied = apply(app, file | {"last_status_id": 10**18})
     too_large = apply(app, file | {"last_status_id": 10**18 + 1})
 
-    assert applied.stdout == "created O Z\nunchanged: 11\n"
+    assert applied.stdout == "created O Z 'New'\nunchanged: 11\napplied\n"
     assert of(json.loads(export(app)), "Z")["status_id"] == 12
     assert "last_status_id: Must be greater than or equal to 0" in too_large.stderr
 
