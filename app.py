@@ -82,6 +82,7 @@ def ready() -> Response:
     :raise 503: it does not; the log says what to do
     """
     try:
+        database.check_file()
         problem = migrations.find_problem(database.db.session.connection())
     except SQLAlchemyError as error:
         problem = database.problem_in(error)

@@ -178,6 +178,7 @@ class Extension:
     settings: dict[str, Any]  # parsed at the mount, defaults included
     given: dict[str, Any]  # those of them that app.config had then, as it had them
     read_engine: Engine | None = None  # of the standalone service
+    sqlite_file: Any = None  # there, a database.SqliteFile
     prefix: str = ""  # where the API was mounted first
     list_form: str = "array"  # there
     is_csrf_exempt: bool = False

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
+from sqlite3 import OperationalError as SqliteError
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
@@ -85,8 +86,11 @@ def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
     with app.app_context():
         engine: sa.Engine = db.engine
         if engine.name == "sqlite":
-            check_writable(str(engine.url.database))
-            sa.event.listen(engine, "do_connect", check_exists)
+            name = str(engine.url.database)
+            if not name.startswith("file:"):  # a URL with options of SQLite's own
+                check_writable(name)
+                file = extension().sqlite_file = SqliteFile(name)
+                sa.event.listen(engine, "do_connect", file.prepare)
             sa.event.listen(engine, "connect", set_pragmas)
             return engine  # its driver begins a transaction at the first write
         set_parameters(engine, postgresql_parameters(settings))
@@ -125,37 +129,62 @@ def check_writable(file: str) -> None:
 
     :raise SettingError: the folder cannot be written
     """
-    if has_options(file):
-        return
     folder = os.path.dirname(file)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         raise SettingError(f"{NOT_WRITABLE}, which {folder} cannot.")
 
 
-def has_options(file: str) -> bool:
-    """Return whether the name of an SQLite file is a URL with options of SQLite."""
-    return file.startswith("file:")
+class SqliteFile:
+    """A file that must exist, and stay the one that was opened first.
 
-
-def check_exists(_: Any, _record: Any, names: Sequence[str], _options: Any) -> None:
-    """Check that an SQLite file exists: connecting to it would create it.
-
-    In a folder that is missing, SQLite itself fails.
-
-    :raise OperationalError: with FileNotFoundError as its cause
+    Connections go on with a file that was replaced or removed: writes would be lost.
     """
-    (file,) = names
-    is_folder_there = os.path.isdir(os.path.dirname(file))
-    if is_folder_there and not (has_options(file) or os.path.exists(file)):
-        raise OperationalError(None, None, FileNotFoundError(file))
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.opened: os.stat_result | None = None
+
+    def prepare(self, *_: Any) -> None:
+        """Check the file before a connection, which would create it.
+
+        :raise OperationalError: from FileNotFoundError if it never existed
+        """
+        if self.opened:
+            return self.check()
+        try:
+            self.opened = os.stat(self.name)
+        except OSError as error:
+            if os.path.isdir(os.path.dirname(self.name)):  # else SQLite itself fails
+                raise OperationalError(None, None, error) from error
+
+    def check(self) -> None:
+        """Check that it is still the same, at the price of one stat.
+
+        :raise OperationalError: it was replaced or removed
+        """
+        try:
+            found = os.stat(self.name)
+        except OSError:
+            found = None
+        if self.opened and not (found and os.path.samestat(found, self.opened)):
+            lost = f"{self.name} was replaced or removed. Restart the service."
+            raise OperationalError(None, None, SqliteError(lost))
+
+
+def check_file() -> None:
+    """Check that the service's SQLite file, if it has one, is still the same.
+
+    :raise OperationalError: it was replaced or removed
+    """
+    if file := extension().sqlite_file:
+        file.check()
 
 
 def create_file() -> None:
-    """Create the SQLite file of the standalone service, if it does not exist."""
-    if engine := extension().read_engine:
-        file = str(engine.url.database)
-        if engine.name == "sqlite" and not has_options(file):
-            Path(file).touch(0o644)  # as SQLite does
+    """Create the service's SQLite file, if it does not exist."""
+    file = extension().sqlite_file
+    if file and not os.path.exists(file.name):
+        Path(file.name).touch(0o644)  # as SQLite does
 
 
 def set_pragmas(connection: Any, _: Any) -> None:
@@ -310,11 +339,13 @@ def transaction() -> Iterator[None]:
     Inside, wait for nobody, such as the reader of an output.
 
     :raise 503: the database was never set up
+    :raise OperationalError: among others, if its SQLite file was replaced or removed
     """
     info = current_session().info
     info[AFTER_COMMIT] = []
     try:
         wait_for_lock()
+        check_file()
         yield
         db.session.commit()
     except BaseException:

@@ -1,9 +1,10 @@
 """A database that is away, slow, full or closed to writers: 503, and not for ever."""
 
+import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -92,6 +93,38 @@ def test_sqlite_file_that_cannot_be_opened_is_503(tmp_path: Path) -> None:
         folder.rmdir()
 
         assert_unavailable(client)
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def replace(file: Path) -> None:
+    shutil.move(shutil.copy(file, f"{file}.copy"), file)
+
+
+@only_sqlite
+@pytest.mark.parametrize("change", [remove, replace])
+def test_write_to_a_file_that_is_no_longer_there_is_503(
+    database: str, caplog: pytest.LogCaptureFixture, change: Callable[[Path], None]
+) -> None:
+    """It would be lost."""
+    file = Path(database.removeprefix("sqlite:///"))
+    with administrator(database) as client:
+        before = client.get("/readyz").status_code
+        change(file)
+        responses = [
+            client.put(f"{STATUSES}/2", json={"description": "Lost"}),
+            client.get("/readyz"),
+        ]
+
+    assert [before, *(response.status_code for response in responses)] == [
+        200,
+        503,
+        503,
+    ]
+    lost = f"{file} was replaced or removed. Restart the service."
+    assert caplog.text.count(lost) == 2
 
 
 @pytest.fixture
