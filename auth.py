@@ -15,7 +15,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from .config import setting
 from .database import db, read
-from .models import ChangeTag, Key, User
+from .models import CURRENT_TAG, ChangeTag, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 # For a shop's own login. For Basic, browsers would open a dialog of their own.
@@ -133,7 +133,7 @@ def identify_user() -> Caller:
 
 # The only statement of a cached GET: it also reads the change tag.
 USER_AND_KEYS = (
-    select(ChangeTag.tag, Key.key_hash, User.store_id, User.read_only)
+    select(CURRENT_TAG, Key.key_hash, User.store_id, User.read_only)
     .select_from(ChangeTag)
     .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
     .outerjoin(Key, Key.user_id == User.user_id)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -69,6 +70,30 @@ class ChangeTag(Base):
         sa.Integer, primary_key=True, autoincrement=False, default=1
     )
     tag: Mapped[str] = mapped_column(sa.String(32), default=new_tag)
+
+
+class TagAsRead(sa.sql.functions.FunctionElement[str]):
+    """The change tag; on PostgreSQL with the table that it is read from.
+
+    Schemas of tenants may be copies, which have the same tag.
+    """
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(TagAsRead)
+def compile_tag(tag: TagAsRead, compiler: Any, **options: Any) -> str:
+    return cast(str, compiler.process(tag.clauses, **options))
+
+
+@compiles(TagAsRead, "postgresql")
+def compile_tag_and_table(tag: TagAsRead, compiler: Any, **options: Any) -> str:
+    column = compile_tag(tag, compiler, **options)
+    return f"{column} || ':' || {column.removesuffix('tag')}tableoid"
+
+
+CURRENT_TAG = TagAsRead(ChangeTag.tag).label("tag")
 
 
 class Store(Base):
