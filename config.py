@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 # Variables that Kubernetes sets for a Service called order-statuses or similar.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 LANGUAGE = r"(?=.{2,32}$)[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
+TYPE = "[A-Z]"
 DAY = 24 * 60 * 60
 SWITCH = dict.fromkeys(("1", "true", "yes"), True)
 SWITCH |= dict.fromkeys(("0", "false", "no"), False)
@@ -105,7 +106,7 @@ def database_url(value: str) -> URL:
 HOOK = Setting(None, "a callable in app.config", callable_or_none)
 SETTINGS = {
     "ORDER_STATUSES_LANGUAGES": codes("en,ru", LANGUAGE, "language codes"),
-    "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
+    "ORDER_STATUSES_TYPES": codes("O,G", TYPE, "capital letters"),
     "ORDER_STATUSES_POSITION": switch("no"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
     "ORDER_STATUSES_IDENTIFY": HOOK,
@@ -141,6 +142,11 @@ class Extension:
     prefix: str = ""  # where the API was mounted first
     list_form: str = "array"  # there
     is_csrf_exempt: bool = False
+
+
+def is_mounted() -> bool:
+    """Return whether an application runs, and has mounted the API."""
+    return bool(current_app) and "order_statuses" in current_app.extensions
 
 
 def extension() -> Extension:

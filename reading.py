@@ -138,7 +138,8 @@ def as_status(row: dict[str, Any]) -> OrderStatus:
     params = row["params"]
     if isinstance(params, str):  # SQLite's driver does not parse JSON
         params = json.loads(params)
-    row["params"] = ImmutableDict(params)
+    # Rows that were changed in SQL may have another value.
+    row["params"] = ImmutableDict(params if isinstance(params, dict) else {})
     return OrderStatus(**row)
 
 
