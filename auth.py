@@ -16,7 +16,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from .config import extension, setting
 from .database import db, read
-from .models import ChangeTag, Key, User
+from .models import CURRENT_TAG, ChangeTag, Key, User
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -171,7 +171,7 @@ def find_user(environ: WSGIEnvironment) -> Caller:
 
 # The only statement of a cached GET: it also reads the change tag.
 USER_AND_KEYS = (
-    select(ChangeTag.tag, Key.key_hash, User.store_id, User.read_only)
+    select(CURRENT_TAG, Key.key_hash, User.store_id, User.read_only)
     .select_from(ChangeTag)
     .outerjoin(User, (User.email == bindparam("email")) & User.is_active)
     .outerjoin(Key, Key.user_id == User.user_id)

@@ -32,6 +32,7 @@ SCHEMES = {
     "openIdConnect": ["openIdConnectUrl"],
     "mutualTLS": [],
 }
+TYPE = "[A-Z]"
 DAY = 24 * 60 * 60
 SWITCH = dict.fromkeys(("1", "true", "yes"), True)
 SWITCH |= dict.fromkeys(("0", "false", "no"), False)
@@ -139,7 +140,7 @@ def database_url(value: str) -> URL:
 HOOK = Setting(None, "a callable in app.config", callable_or_none)
 SETTINGS = {
     "ORDER_STATUSES_LANGUAGES": codes("en,ru", LANGUAGE, "language codes"),
-    "ORDER_STATUSES_TYPES": codes("O,G", "[A-Z]", "capital letters"),
+    "ORDER_STATUSES_TYPES": codes("O,G", TYPE, "capital letters"),
     "ORDER_STATUSES_POSITION": switch("no"),
     "ORDER_STATUSES_REQUIRE_IF_MATCH": switch("no"),
     "ORDER_STATUSES_TRUSTED_ORIGINS": Setting(
@@ -182,6 +183,11 @@ class Extension:
     prefix: str = ""  # where the API was mounted first
     list_form: str = "array"  # there
     is_csrf_exempt: bool = False
+
+
+def is_mounted() -> bool:
+    """Return whether an application runs, and has mounted the API."""
+    return bool(current_app) and "order_statuses" in current_app.extensions
 
 
 def extension() -> Extension:

@@ -27,7 +27,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.local import LocalProxy
 
 from .config import SettingError, check_unchanged, extension
-from .models import RENEW, RENEWED_IN, Base, ChangeTag
+from .models import CURRENT_TAG, RENEW, RENEWED_IN, Base, ChangeTag
 
 if TYPE_CHECKING:  # a shop may have Flask-SQLAlchemy-Lite
     from flask_sqlalchemy import SQLAlchemy
@@ -60,7 +60,7 @@ OUTAGES = (
     sa.exc.TimeoutError,
 )
 
-CHANGE_TAG = sa.select(ChangeTag.tag)
+CHANGE_TAG = sa.select(CURRENT_TAG)
 Query = sa.Select[*tuple[Any, ...]]
 
 AFTER_COMMIT = "order_statuses_after_commit"

@@ -2,13 +2,17 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
+from marshmallow import ValidationError, fields
+from marshmallow.exceptions import SCHEMA
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -17,6 +21,8 @@ from sqlalchemy.orm import (
     object_session,
     validates,
 )
+
+from . import schemas
 
 MAX_ID = 2**63 - 1
 TEXTS = ("description", "email_subj", "email_header")
@@ -54,6 +60,9 @@ class Params(sa.TypeDecorator[dict[str, str]]):
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:
         return json.dumps
 
+    def process_result_value(self, value: Any, _: sa.Dialect) -> dict[str, str]:
+        return value if isinstance(value, dict) else {}
+
 
 # Random: a counter would repeat after a restore.
 new_tag = partial(secrets.token_hex, 16)
@@ -69,6 +78,30 @@ class ChangeTag(Base):
         sa.Integer, primary_key=True, autoincrement=False, default=1
     )
     tag: Mapped[str] = mapped_column(sa.String(32), default=new_tag)
+
+
+class TagAsRead(sa.sql.functions.FunctionElement[str]):
+    """The change tag; on PostgreSQL with the table that it is read from.
+
+    Schemas of tenants may be copies, which have the same tag.
+    """
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(TagAsRead)
+def compile_tag(tag: TagAsRead, compiler: Any, **options: Any) -> str:
+    return cast(str, compiler.process(tag.clauses, **options))
+
+
+@compiles(TagAsRead, "postgresql")
+def compile_tag_and_table(tag: TagAsRead, compiler: Any, **options: Any) -> str:
+    column = compile_tag(tag, compiler, **options)
+    return f"{column} || ':' || {column.removesuffix('tag')}tableoid"
+
+
+CURRENT_TAG = TagAsRead(ChangeTag.tag).label("tag")
 
 
 class Store(Base):
@@ -92,7 +125,40 @@ class Store(Base):
         return name.strip()
 
 
-class Status(Base):
+class Checked:
+    """A row with the limits of the API.
+
+    A value is checked when it is assigned, and again at the flush. What is stored
+    already is not checked: it may be older than a limit.
+    """
+
+    rules: ClassVar[Mapping[str, fields.Field[Any]]]
+
+    @validates(
+        "status", "type", "is_default", "position", "params", "lang_code", *TEXTS
+    )
+    def check(self, name: str, value: Any) -> Any:
+        before = getattr(self, name)
+        is_same = value is not None and value == before
+        return value if is_same else self.valid(name, value, before)
+
+    def valid(self, name: str, value: Any, before: Any) -> Any:
+        """Return *value* as the API would store it; params may have those of *before*.
+
+        :raise ValueError: the API would refuse it
+        """
+        try:
+            if name != "params":
+                return self.rules[name].deserialize(value)
+            schemas.check_stored(value, before or {})
+        except ValidationError as error:
+            problems = error.normalized_messages()  # type: ignore[no-untyped-call]
+            words = (f"{n}: {' '.join(found)}" for n, found in problems.items())
+            raise ValueError(" ".join(words).replace(SCHEMA, name)) from error
+        return value
+
+
+class Status(Checked, Base):
     """What is the same for a status in every language and store."""
 
     __tablename__ = "order_statuses_status"
@@ -108,7 +174,11 @@ class Status(Base):
     type: Mapped[str] = mapped_column(sa.String(1))
     is_default: Mapped[str] = mapped_column(sa.String(1), default="N")
     position: Mapped[int] = mapped_column(default=0)  # in lists
-    params: Mapped[dict[str, str]] = mapped_column(Params, default=dict)
+    params: Mapped[dict[str, str]] = mapped_column(
+        MutableDict.as_mutable(Params), default=dict
+    )
+
+    rules = schemas.RowSchema().fields
 
 
 class FreedLetter(Base):
@@ -121,7 +191,7 @@ class FreedLetter(Base):
     freed_at: Mapped[datetime]  # in UTC
 
 
-class StatusText(Base):
+class StatusText(Checked, Base):
     """The texts of a status in a language; None falls back to another language."""
 
     __tablename__ = "order_statuses_text"
@@ -134,8 +204,10 @@ class StatusText(Base):
     email_subj: Mapped[str | None] = mapped_column(sa.String(255))
     email_header: Mapped[str | None] = mapped_column(sa.Text)
 
+    rules = schemas.RowSchema().fields
 
-class StoreText(Base):
+
+class StoreText(Checked, Base):
     """A store's own e-mail texts in a language; None falls back to the common text."""
 
     __tablename__ = "order_statuses_store_text"
@@ -149,6 +221,8 @@ class StoreText(Base):
     lang_code: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     email_subj: Mapped[str | None] = mapped_column(sa.String(255))
     email_header: Mapped[str | None] = mapped_column(sa.Text)
+
+    rules = schemas.StoreTextsSchema().fields
 
 
 class User(Base):
@@ -193,6 +267,24 @@ def renew_tag_of_shop(_: Any, connection: sa.Connection, changed: Base) -> None:
     if not (is_renewed or isinstance(changed, User | Key | ChangeTag)):
         connection.execute(RENEW)
         session.info[RENEWED_IN] = innermost
+
+
+@sa.event.listens_for(Base, "before_insert", propagate=True)
+@sa.event.listens_for(Base, "before_update", propagate=True)
+def check_again(_: Any, connection: sa.Connection, changed: Base) -> None:
+    """Check what is to be written: validators see no change in place."""
+    if isinstance(changed, Checked):
+        for name, attribute in sa.inspect(changed).attrs.items():
+            for value in attribute.history.added or ():
+                if name in changed.rules:
+                    before = name == "params" and stored_params(connection, changed)
+                    changed.valid(name, value, before)
+
+
+def stored_params(connection: sa.Connection, status: Any) -> Any:
+    """Return the params in the table: a change in place leaves no other trace."""
+    query = sa.select(Status.__table__.c.params)
+    return connection.scalar(query.filter_by(status_id=status.status_id))
 
 
 UPSERTING: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}

@@ -14,7 +14,16 @@ from werkzeug.exceptions import NotFound
 
 from . import config
 from .database import Query, db, read
-from .models import MAX_ID, TEXTS, ChangeTag, Status, StatusText, Store, StoreText
+from .models import (
+    CURRENT_TAG,
+    MAX_ID,
+    TEXTS,
+    ChangeTag,
+    Status,
+    StatusText,
+    Store,
+    StoreText,
+)
 
 Row = TypeVar("Row", Status, Store)
 
@@ -129,7 +138,8 @@ def as_status(row: dict[str, Any]) -> OrderStatus:
     params = row["params"]
     if isinstance(params, str):  # SQLite's driver does not parse JSON
         params = json.loads(params)
-    row["params"] = ImmutableDict(params)
+    # Rows that were changed in SQL may have another value.
+    row["params"] = ImmutableDict(params if isinstance(params, dict) else {})
     return OrderStatus(**row)
 
 
@@ -195,7 +205,7 @@ def select_statuses(condition: sa.ColumnElement[bool]) -> Query:
         return sa.func.coalesce(*texts, in_any_language(name), "").label(name)
 
     query = sa.select(
-        ChangeTag.tag,
+        CURRENT_TAG,
         as_text(Status.status_id, "status_id"),
         Status.status,
         Status.type,
@@ -220,7 +230,7 @@ STATUSES_OF_TYPE = select_statuses(Status.type == sa.bindparam("type"))
 STATUS_BY_ID = select_statuses(Status.status_id == sa.bindparam("status_id"))
 
 EVERY_STORE = sa.select(
-    ChangeTag.tag, as_text(Store.store_id, "company_id"), Store.name.label("company")
+    CURRENT_TAG, as_text(Store.store_id, "company_id"), Store.name.label("company")
 ).order_by(Store.store_id)
 ALL_STORES = EVERY_STORE.outerjoin_from(ChangeTag, Store, sa.true())
 STORE_BY_ID = EVERY_STORE.outerjoin_from(

@@ -1,6 +1,7 @@
 """Request bodies and queries, in the documentation's own spelling."""
 
 import re
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,14 @@ KEEP_OR_EMPTY: Messages = {
     "null": 'Must be a string; leave the field out to keep it, or send "" to empty it.'
 }
 NOT_AN_OBJECT: Messages = {"invalid": "Must be an object; in a form, params[color]=..."}
+NOT_A_STRING = "Must be a string, not an object or a list."
+# A body with one is a 400 before.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+NOT_STORABLE = "Must have no NUL and no half of a surrogate pair; leave it out."
+# N and T are reserved for hidden order states.
+STATUS_LETTERS = (
+    string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
+)
 YES_NO = "[YN]"
 # Patterns of the values in openapi.yaml's table, which is the source; add-ons use
 # params of their own.
@@ -48,21 +57,37 @@ KNOWN_PARAMS = {
 }
 PARAM_NAME = "[A-Za-z0-9_.-]{1,64}"
 PARAM_LENGTH = 255
+MAX_PARAMS = 64
+TOO_MANY_PARAMS = f"A status has at most {MAX_PARAMS} params; remove some."
 POSITION = "0|[1-9][0-9]{0,5}"
 
 
-def configured(codes: Callable[[], tuple[str, ...]]) -> Callable[[str], None]:
-    """Return a validator that refuses a code that is not configured."""
+def configured(
+    codes: Callable[[], tuple[str, ...]], pattern: str
+) -> Callable[[str], None]:
+    """Return a validator that refuses a code that is not configured.
+
+    Where no application has mounted the API, it refuses what does not match *pattern*.
+    """
 
     def check(code: str) -> None:
-        if code not in codes():
+        if not config.is_mounted():
+            if not re.fullmatch(pattern, code):
+                raise ValidationError(f"Must match {pattern}.")
+        elif code not in codes():
             raise ValidationError(f"Must be one of: {', '.join(codes())}.")
 
     return check
 
 
-known_language = configured(config.languages)
-known_type = configured(config.types)
+known_language = configured(config.languages, config.LANGUAGE)
+known_type = configured(config.types, config.TYPE)
+
+
+def storable(text: str) -> None:
+    """Refuse what no database stores as text."""
+    if UNSTORABLE.search(text):
+        raise ValidationError(NOT_STORABLE)
 
 
 def no_control_characters(text: str) -> None:
@@ -88,11 +113,17 @@ def visible(text: str) -> None:
 
 DESCRIPTION: list[Callable[[str], object]] = [
     validate.Length(1, 255),
+    storable,
     no_control_characters,
     visible,
 ]
-EMAIL_SUBJ: list[Callable[[str], object]] = [validate.Length(max=255), one_line]
-EMAIL_HEADER = validate.Length(max=65535)
+EMAIL_SUBJ: list[Callable[[str], object]] = [
+    validate.Length(max=255),
+    storable,
+    one_line,
+]
+EMAIL_HEADER: list[Callable[[str], object]] = [validate.Length(max=65535), storable]
+LETTER = validate.OneOf([*STATUS_LETTERS])
 
 
 @dataclass(slots=True)
@@ -193,7 +224,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     :raise ValidationError: with a message for each that is wrong, under its name
     """
     wrong = {
-        f"params.{name[:64]}": [problem]
+        f"params.{str(name)[:64]}": [problem]
         for name, param in params.items()
         if (problem := problem_of(name, param))
     }
@@ -201,19 +232,34 @@ def check_params(params: Mapping[str, Any]) -> None:
         raise ValidationError(wrong)
 
 
+def check_stored(params: Any, before: Mapping[str, Any]) -> None:
+    """Refuse params that cannot be stored, unless they were *before*."""
+    if not isinstance(params, dict):
+        raise ValidationError("Must be an object.")
+    new = {
+        name: param
+        for name, param in params.items()
+        if name not in before or before[name] != param
+    }
+    if len(params) > max(MAX_PARAMS, len(before)):
+        raise ValidationError(TOO_MANY_PARAMS)
+    # None would remove a param.
+    check_params({n: [] if param is None else param for n, param in new.items()})
+
+
 def problem_of(name: str, param: Any) -> str | None:
     """Return what is wrong with a param, or None; the value None removes it."""
-    if not re.fullmatch(PARAM_NAME, name):
+    if not (isinstance(name, str) and re.fullmatch(PARAM_NAME, name)):
         return "The name must be at most 64 of A-Z a-z 0-9 _ . and -."
     if param is None:
         return None
     if not isinstance(param, str):
-        return "Must be a string, not an object or a list."
+        return NOT_A_STRING
     if len(param) > PARAM_LENGTH:
         return f"Must be at most {PARAM_LENGTH} characters long."
     if name in KNOWN_PARAMS and not re.fullmatch(KNOWN_PARAMS[name], param):
         return f"Must match {KNOWN_PARAMS[name]}."
-    return None
+    return NOT_STORABLE if UNSTORABLE.search(param) else None
 
 
 def cannot_update(name: str) -> str:
@@ -278,6 +324,12 @@ class StoreTextsSchema(RequestSchema):
                 "Nothing to update; send email_subj or email_header. "
                 "Other fields are set without a store, at /statuses/:id."
             )
+
+
+class RowSchema(NewStatusSchema):
+    """The values of a status in the tables."""
+
+    status = Code(validate=LETTER)
 
 
 class WriteQuery(RequestSchema):

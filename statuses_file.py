@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError, fields, validates_schema
-from marshmallow.validate import Length, OneOf, Range, Regexp
+from marshmallow.validate import Length, Range, Regexp
 from sqlalchemy.orm import Session, attributes
 from werkzeug.exceptions import BadRequest, HTTPException
 
@@ -53,7 +53,6 @@ DISTINCT = [  # what no two rows of a list have in common
     ("users", "email"),
     ("freed_letters", "type", "status"),
 ]
-LETTER = OneOf([*writing.STATUS_LETTERS])
 SEQUENCE = sa.func.pg_get_serial_sequence(Status.__tablename__, "status_id")
 SQLITE_SEQUENCE = sa.table("sqlite_sequence", sa.column("name"), sa.column("seq"))
 
@@ -97,7 +96,7 @@ class StatusSchema(schemas.NewStatusSchema):
         exclude = (*TEXTS, "lang_code")
 
     status_id = WholeNumber(strict=True, validate=NEW_ID)
-    status = fields.String(required=True, validate=LETTER)
+    status = fields.String(required=True, validate=schemas.LETTER)
     type = schemas.Code(required=True, validate=schemas.known_type)
     texts = by_language(TEXTS)
     params = schemas.Params(error_messages={"invalid": "Must be an object."})
@@ -136,7 +135,7 @@ class UserSchema(Schema):
 
 class FreedLetterSchema(Schema):
     type = fields.String(required=True, validate=schemas.known_type)
-    status = fields.String(required=True, validate=LETTER)
+    status = fields.String(required=True, validate=schemas.LETTER)
     freed_at = fields.NaiveDateTime(format="%Y-%m-%dT%H:%M:%S.%fZ", required=True)
 
 
@@ -459,8 +458,8 @@ def check_status(place: str, old: Json, new: Json) -> Iterator[str]:
     """Say what is wrong with a status as it will be."""
     if not old and not any("description" in texts for texts in new["texts"].values()):
         yield f"{place}.texts: A new status has no description."
-    if len(new["params"]) > writing.MAX_PARAMS:
-        yield f"{place}.params: More than {writing.MAX_PARAMS}."
+    if len(new["params"]) > schemas.MAX_PARAMS:
+        yield f"{place}.params: More than {schemas.MAX_PARAMS}."
 
 
 def in_other_stores(status: Json, stores: set[int]) -> Json:
@@ -507,8 +506,10 @@ def write_and_signal(old: Json, new: Json) -> None:
 
 def write(session: AnySession, old: Json, new: Json) -> Status:
     """Write a status and all its texts."""
-    columns = {name: new[name] for name in new if not name.endswith("texts")}
-    status = session.merge(Status(**columns))
+    status = session.get_one(Status, old["status_id"]) if old else Status()
+    for name in new.keys() - {"texts", "store_texts"}:
+        setattr(status, name, new[name])
+    session.add(status)
     attributes.flag_modified(status, "params")  # their order may be all that changes
     session.flush()
     key = {"status_id": status.status_id}

@@ -1,7 +1,6 @@
 """Writing: what changes under the one lock, and the signals of that."""
 
 import logging
-import string
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,16 +15,12 @@ from . import config, reading
 from .auth import caller
 from .database import after_commit, db, take_lock
 from .models import TEXTS, FreedLetter, Key, Status, StatusText, Store, StoreText, User
+from .schemas import MAX_PARAMS, STATUS_LETTERS, TOO_MANY_PARAMS
 
 Receiver = Callable[..., Any]
 AnySession = Session | scoped_session[Any]
 
-MAX_PARAMS = 64
 MAX_PARAMETERS = 1_000  # of a statement: SQLite is slow with more
-# N and T are reserved for hidden order states.
-STATUS_LETTERS = (
-    string.ascii_uppercase.replace("N", "").replace("T", "") + string.digits
-)
 
 signals = Namespace()
 
@@ -46,9 +41,8 @@ def create_status(fields: Mapping[str, Any]) -> Status:
     status = Status(
         type=fields["type"],
         status=free_letter(fields["type"]),
-        is_default=fields.get("is_default"),
-        position=fields.get("position"),
         params=merge({}, fields.get("params", {})),
+        **{name: fields[name] for name in fields.keys() & {"is_default", "position"}},
     )
     db.session.add(status)
     db.session.flush()
@@ -124,7 +118,7 @@ def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, st
     """
     merged = {k: v for k, v in {**params, **changes}.items() if v is not None}
     if len(merged) > MAX_PARAMS:
-        raise BadRequest(f"A status has at most {MAX_PARAMS} params; remove some.")
+        raise BadRequest(TOO_MANY_PARAMS)
     return merged
 
 

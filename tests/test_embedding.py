@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import psycopg
 import pytest
 
 from order_statuses import config
@@ -231,11 +232,15 @@ class OpenShop(NamedTuple):
 
     shop: Shop
     server: Server
+    database: str
 
     @contextmanager
-    def visitor(self, name: str | None = None) -> Iterator[httpx.Client]:
+    def visitor(
+        self, name: str | None = None, host: str = "localhost"
+    ) -> Iterator[httpx.Client]:
         """Return a visitor, with a cookie of the shop's login or without."""
-        with httpx.Client(base_url=self.server.url) as visitor:
+        headers = {"Host": host}
+        with httpx.Client(base_url=self.server.url, headers=headers) as visitor:
             if name:
                 (token,) = re.findall('value="(.+)"', visitor.get("/login").text)
                 form = {"email": f"{name}@shop.example", "password": name}
@@ -261,7 +266,7 @@ def shop(
     shop.call("flask", "seed")
     shop.call("flask", "publish-stores")
     with serving_shop(shop.python, folder, "wsgi:app", **shop.environment) as server:
-        yield OpenShop(shop, server)
+        yield OpenShop(shop, server, database)
 
 
 @pytest.fixture
@@ -369,6 +374,34 @@ def test_receiver_of_the_shop_is_called_for_an_update(
 def test_page_shows_the_status_of_an_order(manager: httpx.Client) -> None:
     label = '<b style="color: #28abf6">Backordered</b>'
     assert label in manager.get("/orders/1").text
+
+
+COPY_SCHEMA = """
+DO $$
+DECLARE name text;
+BEGIN
+    CREATE SCHEMA {schema};
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('CREATE TABLE {schema}.%1$I (LIKE %1$I INCLUDING ALL)', name);
+        EXECUTE format('INSERT INTO {schema}.%1$I SELECT * FROM %1$I', name);
+    END LOOP;
+    UPDATE {schema}.order_statuses_text SET description = '{schema}';
+END $$
+"""
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_tenants_in_copied_schemas_see_their_own_statuses(shop: OpenShop) -> None:
+    with psycopg.connect(
+        shop.database.replace("+psycopg", ""), autocommit=True
+    ) as connection:
+        for schema in ("acme", "globex"):
+            connection.execute(COPY_SCHEMA.format(schema=schema))
+
+    for schema in ("acme", "globex") * 2:
+        with shop.visitor("manager", host=f"{schema}.example") as manager:
+            listed = manager.get("/api/2.0/statuses").json()
+            assert {status["description"] for status in listed} == {schema}
 
 
 ONE_SESSION = """

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 
 from order_statuses.database import db
 from order_statuses.models import FreedLetter, Status
-from order_statuses.writing import STATUS_LETTERS
+from order_statuses.schemas import STATUS_LETTERS
 
 from .conftest import ADMINISTRATOR, client_of, service
 from .test_commands import run

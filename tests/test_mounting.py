@@ -27,8 +27,10 @@ from flask import (
     Blueprint,
     Flask,
     Response,
+    g,
     got_request_exception,
     render_template_string,
+    request,
 )
 from flask.testing import FlaskClient
 from flask_compress import Compress
@@ -36,6 +38,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import (
     Column,
+    Connection,
     Engine,
     ForeignKey,
     MetaData,
@@ -47,6 +50,7 @@ from sqlalchemy import (
     inspect,
     select,
     text,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -68,7 +72,7 @@ from order_statuses.models import (
     User,
 )
 
-from .conftest import ADMINISTRATOR, KEY, basic, settings_of
+from .conftest import ADMINISTRATOR, KEY, basic, settings_of, statements_of
 from .test_commands import run
 
 OWNER = Caller("the shop's owner")
@@ -285,6 +289,62 @@ def test_created_status_follows_the_seeded_ones(empty_shop: Flask) -> None:
     created = empty_shop.test_client().post(STATUSES, json={"description": "Packed"})
 
     assert created.json == {"statuses_id": "12", "status_id": "12"}
+
+
+# Tenants.
+
+
+@pytest.fixture
+def tenants(shop: Flask) -> Iterator[FlaskClient]:
+    """A visitor who names a schema in a header; each is a copy of the default one."""
+    with shop.app_context(), db.engine.begin() as connection:
+        for schema in ("acme", "globex"):
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+            for name in map(str, Base.metadata.sorted_tables):
+                copy = f"{schema}.{name} (LIKE {name} INCLUDING ALL)"
+                connection.execute(text(f"CREATE TABLE {copy}"))
+                rows = f"{schema}.{name} SELECT * FROM {name}"  # noqa: S608
+                connection.execute(text(f"INSERT INTO {rows}"))
+            described = update(StatusText).values(description=schema)
+            own = {"schema_translate_map": {None: schema}}
+            connection.execute(described, execution_options=own)
+
+    def choose(_session: Any, _transaction: Any, connection: Connection) -> None:
+        schema = request.headers.get("X-Tenant") if request else g.get("schema")
+        path = f"SET LOCAL search_path TO {schema or 'public'}"
+        connection.exec_driver_sql(path)
+
+    with shop.app_context():
+        event.listen(db.session, "after_begin", choose)
+    yield shop.test_client()
+    event.remove(db.session, "after_begin", choose)
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "settings", [{}, {"ORDER_STATUSES_IDENTIFY": None}], ids=["shop", "api"]
+)
+def test_tenants_in_copied_schemas_are_served_their_own(
+    tenants: FlaskClient, settings: dict[str, Any]
+) -> None:
+    settings_of(tenants.application).update(settings)
+    headers = {"Authorization": basic(ADMINISTRATOR, KEY + ADMINISTRATOR)}
+    for tenant in ("acme", "globex") * 2:
+        shown: Any = tenants.get(
+            f"{STATUSES}/2", headers={**headers, "X-Tenant": tenant}
+        ).json
+        assert shown["description"] == tenant
+
+
+def test_warm_read_through_the_session_of_a_shop_is_one_statement(
+    shop: Flask, visitor: FlaskClient
+) -> None:
+    visitor.get(STATUSES)
+
+    with statements_of(shop) as warm:
+        visitor.get(STATUSES)
+
+    assert len(warm) == 1
 
 
 # Mounting.

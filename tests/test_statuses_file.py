@@ -32,7 +32,7 @@ from order_statuses import writing
 from order_statuses.config import database_url
 from order_statuses.database import CHANGE_TAG, db, name
 from order_statuses.models import Key, Status, StatusText, Store, StoreText, User
-from order_statuses.writing import STATUS_LETTERS
+from order_statuses.schemas import STATUS_LETTERS
 
 from .conftest import (
     ADMINISTRATOR,
@@ -438,8 +438,10 @@ def test_what_a_file_cannot_have_is_never_pruned(
 ) -> None:
     client.put("/api/2.0/stores/2/statuses/2", json={"email_subj": "in store 2"})
     with app.app_context():
-        db.session.add(StatusText(status_id=2, lang_code="de", description="Fertig"))
-        db.session.add(Status(type="X", status="A", status_id=77))
+        german = {"status_id": 2, "lang_code": "de", "description": "Fertig"}
+        db.session.execute(insert(StatusText).values(german))
+        other = {"type": "X", "status": "A", "status_id": 77}
+        db.session.execute(insert(Status).values(other))
         db.session.commit()
     del file["stores"][1]
     of(file, "C")["params"] = {}

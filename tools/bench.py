@@ -31,7 +31,7 @@ from werkzeug.test import EnvironBuilder
 from order_statuses.caching import Cache
 from order_statuses.database import SQLITE_PRAGMAS, db
 from order_statuses.models import Status, StatusText, Store, StoreText
-from order_statuses.writing import STATUS_LETTERS
+from order_statuses.schemas import STATUS_LETTERS
 from tests import faults
 from tests.conftest import (
     ADMINISTRATOR,

@@ -3,6 +3,7 @@
 from flask_login import current_user
 from sqlalchemy import ForeignKey, func, select
 from sqlalchemy.orm import Mapped, mapped_column
+from tenants import seed_tenants
 
 from models import Order, Shop, db
 from order_statuses import (
@@ -35,6 +36,7 @@ def mount(app, csrf):
     status_updated.connect(note_change, app)
     app.add_template_global(labels)
     app.cli.command("publish-stores")(publish_stores)
+    app.cli.command("seed-tenants")(seed_tenants)
 
 
 def identify():
