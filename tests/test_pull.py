@@ -720,7 +720,7 @@ def test_shop_moves_in_as_the_readme_says(tmp_path: Path) -> None:
         [*flask.split(), "order-statuses", "add-user", USER], folder, **settings
     )
     headers = {"Authorization": basic(USER, added.strip())}
-    with gunicorn(database, **EN_DE, ORDER_STATUSES_POSITION="yes") as service_url:
+    with gunicorn(database, 1, **EN_DE, ORDER_STATUSES_POSITION="yes") as service_url:
 
         def get(path: str) -> Any:
             response = httpx.get(f"{service_url}/api/2.0/{path}", headers=headers)
