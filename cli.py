@@ -252,14 +252,14 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
             statuses_file.add_users(content)
 
 
-@commands.command("pull")
+@commands.command()
 @click.argument("url")
 @click.option("--user", required=True, metavar="EMAIL", help="Of a user of all stores.")
 @click.option("--languages", metavar="CODES", help="Such as en,de; else as configured.")
 @click.option("--types", metavar="LETTERS", help="Such as O,G; else as configured.")
 @click.option("--output", "file", default="-", metavar="FILE", help="Write to FILE.")
 @click.option("--insecure", is_flag=True, help="Send the key over http:// as well.")
-def fetch(
+def pull(
     url: str,
     user: str,
     languages: str | None,

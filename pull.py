@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from itertools import count, product
 from typing import Any
 from urllib.parse import urlencode
@@ -26,7 +27,7 @@ FIELDS = {"status_id", "status", "is_default", "params", "position"}
 
 
 class Shop:
-    """The API of a live shop, which is sent GETs alone; *notes* are for a person."""
+    """The API of a live shop, which is sent GETs alone; a failure is raised."""
 
     def __init__(self, url: str, user: str, key: str, is_insecure: bool) -> None:
         if not URL.fullmatch(url):
@@ -34,38 +35,31 @@ class Shop:
         if EXPOSED.match(url) and not is_insecure:
             raise ClickException("http:// shows the key to others; see --insecure.")
         self.url = url.rstrip("/")
-        self.before = self.url + ("?_d=" if self.url.endswith("/api.php") else "/")
+        self.root = self.url + ("?_d=" if self.url.endswith("/api.php") else "/")
         basic = Authorization("basic", {"username": user, "password": key})
         headers = {"Authorization": basic.to_header(), "Accept": "application/json"}
+        # Without retries a redirect is not followed: the key would go along.
         self.http = urllib3.PoolManager(timeout=SECONDS, retries=False, headers=headers)
         self.notes: list[str] = []
         self.left_out: list[str] = []
 
     def read(self, languages: Codes, types: Codes) -> Json:
-        """Return all that the shop shows, in the form of a file, and unchecked.
-
-        :raise ClickException: nothing can be read, or not what was asked for
-        """
+        """Return all that the shop shows, in the form of a file, and unchecked."""
         self.find_api()
         stores = self.read_stores()
-        ids = [n for store in stores if isinstance(n := store["store_id"], int)]
-        found = [row for t in types for row in self.read_type(t, languages, ids)]
+        ids = [store["store_id"] for store in stores if store["store_id"]]
+        found = [row for type in types for row in self.read_type(type, languages, ids)]
+        self.check_languages(languages, found)
         if not stores:
             self.notes.append("The shop shows no storefronts: the file has one.")
-            stores = default_statuses()["stores"]
-        used = {code for row in found for code, own in row["texts"].items() if own}
-        if unused := [code for code in languages if found and code not in used]:
-            self.notes.append(NOT_SPOKEN.format(", ".join(unused)))
-            if not used:
-                raise ClickException(self.notes[-1])
-        return {"stores": stores, "statuses": found}
+        return {"stores": stores or default_statuses()["stores"], "statuses": found}
 
     def find_api(self) -> None:
         """Use the address of shops without URL rewriting, if there is no other."""
         status, body = self.get("statuses")
         parts = re.fullmatch("(.*)/api/(.*)", f"{self.url}/")
-        if parts and (status == 404 or (status == 200 and body is None)):
-            self.before = f"{parts[1]}/api.php?_d={parts[2]}"
+        if parts and status != 403 and body is None:
+            self.root = f"{parts[1]}/api.php?_d={parts[2]}"
             status, body = self.get("statuses")
         if status == 403:
             raise ClickException("The user has no right to read the statuses (403).")
@@ -73,54 +67,47 @@ class Shop:
             raise ClickException(f"No API at {self.url}; its address ends in /api.")
 
     def get(self, path: str, **query: object) -> tuple[int, Any]:
-        """Return the status of a response, 200, 403 or 404, and its JSON if it is 200.
-
-        :raise ClickException: it has another status, or does not come
-        """
-        separator = "&" if "?" in self.before else "?"
-        address = f"{self.before}{path}{separator}{urlencode(query)}"
+        """Return a response's status, 200, 403 or 404, and its JSON if it is 200."""
+        separator = "&" if "?" in self.root else "?"
+        address = f"{self.root}{path}{separator}{urlencode(query)}"
         try:
-            # A redirect is not followed: the key would go along.
-            response = self.http.request("GET", address, redirect=False)
+            response = self.http.request("GET", address)
         except HTTPError as error:
             raise ClickException(f"No response from {self.url}: {error}") from error
         if response.status not in {200, 403, 404}:
             reason = ": the e-mail or the key is wrong" * (response.status == 401)
             if location := response.headers.get("Location"):
                 reason = f": it redirects to {location[:300]!r}; give the new address"
-            problem = f"responds with {response.status}{reason}."
-            raise ClickException(f"{self.url} {problem}")
-        content = response.data if response.status == 200 else b""
+            raise ClickException(f"{self.url} responds with {response.status}{reason}.")
         try:
-            return response.status, json.loads(content, **AS_TEXT)
+            body = response.data if response.status == 200 else b"null"
+            return response.status, json.loads(body, **AS_TEXT)
         except (ValueError, RecursionError):
             return response.status, None
 
     def read_list(self, path: str, **query: str) -> list[Json]:
-        """Return the whole list at *path*, none if the shop does not show it."""
+        """Return the list at *path*, or what the shop shows of it."""
         found: list[Json] = []
         for page in count(1):
             _, body = self.get(path, **query, items_per_page=0, page=page)
             rows = rows_in(body, path.rpartition("/")[2])
-            if rows is None and page == 1 and query:
-                self.left_out.append(f"{path}?{urlencode(query)}: It is not shown.")
             new = [row for row in rows or [] if row not in found]
             found += new
-            if not new or (page == 1 and not is_cut(body, len(new))):
+            size, total = paging_in(body)
+            if not new or not (size or total > len(found)):
                 break
+        if total > len(found) or (rows is None and (query or found)):
+            self.left_out.append(f"{path}?{urlencode(query)}: Not all of it is shown.")
         return found
 
     def read_stores(self) -> list[Json]:
-        """Return the storefronts, none if the shop does not show them.
-
-        :raise ClickException: the key is bound to one
-        """
+        """Return the storefronts, if the shop shows them and the key is for all."""
         stores = [
             {"store_id": number(row.get("company_id")), "name": row.get("company")}
             for row in self.read_list("stores")
         ]
         ids = [store["store_id"] for store in stores]
-        lacking = next(number for number in count(1) if number not in ids)
+        lacking = next(n for n in count(1) if n not in ids)
         if stores and self.get(f"stores/{lacking}")[0] == 403:
             # Its texts would be taken for the common ones.
             raise ClickException("The key is bound to one storefront; use one for all.")
@@ -130,25 +117,22 @@ class Shop:
         """Return the statuses of a type, in the order of the shop."""
         found: list[Json] = []
         for code, store_id in product(languages, (None, *stores)):
-            folder = f"stores/{store_id}/" if store_id else ""
-            for row in self.read_list(f"{folder}statuses", type=type, lang_code=code):
-                row["status_id"] = number(row.get("status_id"))
-                own = next((status for status in found if is_same(status, row)), None)
-                if own is None:
-                    found.append(own := {"type": type, "texts": {}, "store_texts": {}})
-                for name in FIELDS & row.keys():
-                    own[name] = own.get(name) or row[name]
-                texts = own["texts"]
-                if store_id:
-                    texts = own["store_texts"].setdefault(store_id, {})
-                # A shop may respond in another language than the one asked for.
-                if str(row.get("lang_code") or code).lower() == code.lower():
-                    texts[code] = {n: row[n] for n in TEXTS if row.get(n) is not None}
-        ids = [n for own in found if isinstance(n := own["status_id"], int)]
+            path = f"stores/{store_id}/statuses" if store_id else "statuses"
+            for row in self.read_list(path, type=type, lang_code=code):
+                add(found, {**row, "type": type}, code, store_id)
+        ids = [own["status_id"] for own in found if own["status_id"]]
         if ids != sorted(ids) and not any("position" in own for own in found):
-            for place, own in enumerate(found, 1):
-                own["position"] = 10 * place
+            for n, own in enumerate(found, 1):
+                own["position"] = 10 * n
         return found
+
+    def check_languages(self, languages: Codes, found: list[Json]) -> None:
+        """Name the *languages* without texts; fail if there are no others."""
+        used = {code for own in found for code, texts in own["texts"].items() if texts}
+        if found and (lacking := [code for code in languages if code not in used]):
+            self.notes.append(NOT_SPOKEN.format(", ".join(lacking)))
+            if not used:
+                raise ClickException(self.notes[-1])
 
 
 def rows_in(body: Any, name: str) -> list[Json] | None:
@@ -158,20 +142,35 @@ def rows_in(body: Any, name: str) -> list[Json] | None:
     return rows if is_rows else None
 
 
-def is_cut(body: Any, rows: int) -> bool:
-    """Say whether a list has other pages, though all of it was asked for.
+def paging_in(body: Any) -> tuple[int, int]:
+    """Return the size of a page, 0 for all, and the number of rows, 0 for unknown.
 
     Shops up to 4.5.1 count in *total_items* only the rows that they return.
     """
-    paging = body.get("params") if isinstance(body, dict) else {}
-    paging = paging if isinstance(paging, dict) else {}
-    size, total = (number(paging.get(n)) for n in ("items_per_page", "total_items"))
-    return bool(size) or (isinstance(total, int) and total > rows)
+    paging = body.get("params") if isinstance(body, dict) else None
+    shown = paging if isinstance(paging, dict) else {}
+    size, total = (number(shown.get(n)) for n in ("items_per_page", "total_items"))
+    return size or 0, total or 0
 
 
-def number(value: Any) -> Any:
-    """Return the number that a shop wrote as a string, and anything else as it is."""
-    return int(value) if re.fullmatch("[0-9]{1,18}", str(value)) else value
+def number(value: Any) -> int | None:
+    """Return the number that a shop wrote as a number or a string."""
+    return int(value) if re.fullmatch("[0-9]{1,18}", str(value)) else None
+
+
+def add(found: list[Json], row: Json, code: str, store_id: int | None) -> None:
+    """Add a row, as a storefront and a language have it, to its status in *found*."""
+    row["status_id"] = number(row.get("status_id"))
+    own = next((status for status in found if is_same(status, row)), None)
+    if own is None:
+        own = {"type": row["type"], "texts": {}, "store_texts": defaultdict(dict)}
+        found.append(own)
+    for name in FIELDS & row.keys():
+        own[name] = own.get(name) or row[name]
+    # A shop may respond in another language than the one asked for.
+    if str(row.get("lang_code") or code).lower() == code.lower():
+        texts = own["store_texts"][store_id] if store_id else own["texts"]
+        texts[code] = {name: row[name] for name in TEXTS if row.get(name) is not None}
 
 
 def is_same(status: Json, row: Json) -> bool:

@@ -234,8 +234,7 @@ def take_texts(
     found = {}
     for code in sorted(raw):
         others = common.get(code, {})
-        shown = [n for n in raw[code] if n in schema.fields]
-        row = {n: raw[code][n] for n in shown if raw[code][n] != others.get(n)}
+        row = {n: text for n, text in raw[code].items() if text != others.get(n)}
         if own := take(schema, row, f"{place}.{code}", left_out):
             found[code] = own
     return found
