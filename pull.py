@@ -22,7 +22,7 @@ URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[\w.-]+)(:\d+)?(/[^?#\s]*)?", re.I)
 EXPOSED = re.compile(r"http:(?!//(localhost|127(\.\d+){3}|\[::1\])([:/]|$))", re.I)
 # As strings, the numbers of JSON keep their digits.
 AS_TEXT: Any = {"parse_int": str, "parse_float": str, "parse_constant": str}
-NOT_SPOKEN = "The shop has no texts in {}, which ORDER_STATUSES_LANGUAGES may name."
+NOT_SPOKEN = "The shop has no texts in {}: check ORDER_STATUSES_LANGUAGES."
 FIELDS = {"status_id", "status", "is_default", "params", "position"}
 
 

@@ -48,6 +48,7 @@ class OldShop:
         self.counts_slice = not is_new
         self.largest_page = 0  # 0: all
         self.names_page = True
+        self.knows_pages = True
         self.elsewhere = 404  # where there is no API
         # What a row lacks without texts in a shop's language.
         self.lacking = ("status_id",) if is_new else ("status", "type")
@@ -96,7 +97,8 @@ class OldShop:
 
     def page(self, name: str, rows: list[Json], request: Request) -> Response:
         size = int(request.args.get("items_per_page", 10)) or self.largest_page
-        start = (int(request.args.get("page", 1)) - 1) * size
+        page = int(request.args.get("page", 1)) if self.knows_pages else 1
+        start = (page - 1) * size
         shown = rows[start : start + size] if size else rows
         if self.is_plain:
             return as_json(shown)

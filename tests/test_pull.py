@@ -1,5 +1,6 @@
 """The command pull: the statuses of a live shop, as a file."""
 
+import copy
 import json
 import socket
 import sys
@@ -10,14 +11,16 @@ from typing import Any
 import httpx
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
 from order_statuses import pull as module
 from order_statuses.app import create_app
 from order_statuses.config import PULL_KEY, SettingError
 
-from .conftest import ADMINISTRATOR, BOUND, basic, client_of, service
+from .conftest import ADMINISTRATOR, BOUND, SqliteDatabases, basic, client_of, service
 from .conftest import KEY as OUR_KEY
+from .conftest import fill as fill_ours
 from .contract import NEVER_OPENED
 from .embedding import call, clone
 from .old_shop import KEY, USER, OldShop, as_json, listening, status, texts
@@ -91,6 +94,12 @@ def in_file(own: Json) -> Json:
     return found
 
 
+def expected(shop: OldShop) -> dict[str, Json]:
+    """Return what *statuses_in* is to find, whatever changes in the shop later."""
+    rows = {f"{own['type']} {own['status']}": in_file(own) for own in shop.statuses}
+    return copy.deepcopy(rows)
+
+
 def test_shop_is_pulled(here: Flask, shop: OldShop, url: str) -> None:
     pulled = pull(here, url)
 
@@ -108,26 +117,40 @@ def test_shop_is_pulled(here: Flask, shop: OldShop, url: str) -> None:
 def test_list_that_the_shop_cuts_is_pulled_whole(
     here: Flask, shop: OldShop, url: str, largest: int, counts_slice: bool
 ) -> None:
-    whole = pull(here, url).stdout
     shop.largest_page, shop.counts_slice = largest, counts_slice
 
-    assert pull(here, url).stdout == whole
+    assert statuses_in(pull(here, url)) == expected(shop)
 
 
 def test_page_is_missed_by_the_number_of_all_alone(
     here: Flask, shop: OldShop, url: str
 ) -> None:
-    whole = pull(here, url).stdout
     shop.largest_page, shop.counts_slice, shop.names_page = 5, False, False
 
-    assert pull(here, url).stdout == whole
+    assert statuses_in(pull(here, url)) == expected(shop)
+
+
+@one_version
+def test_list_that_is_not_shown_whole_is_named(
+    here: Flask, shop: OldShop, url: str
+) -> None:
+    shop.largest_page, shop.counts_slice, shop.knows_pages = 14, False, False
+    shop.statuses.append(status(21, "Q"))
+
+    pulled = pull(here, url, "--languages=en")
+
+    assert pulled.exit_code == 1
+    assert pulled.stderr.splitlines() == [
+        f"Left out: {path}statuses?type=O&lang_code=en: Not all of it is shown."
+        for path in ("", "stores/1/", "stores/2/")
+    ]
+    assert len(statuses_in(pulled)) == len(shop.statuses) - 1
 
 
 def test_plain_list_is_pulled(here: Flask, shop: OldShop, url: str) -> None:
-    in_envelope = pull(here, url).stdout
     shop.is_plain = True
 
-    assert pull(here, url).stdout == in_envelope
+    assert statuses_in(pull(here, url)) == expected(shop)
 
 
 @pytest.mark.parametrize("languages", ["en,de", "de,en"])
@@ -141,10 +164,7 @@ def test_status_without_texts_in_a_language_keeps_the_others(
     pulled = pull(here, url, "--languages", languages)
 
     assert (pulled.exit_code, pulled.stderr) == (0, "")
-    found = statuses_in(pulled)
-    assert len(found) == len(shop.statuses)
-    for own in shop.statuses:
-        assert found[f"{own['type']} {own['status']}"] == in_file(own)
+    assert statuses_in(pulled) == expected(shop)
 
 
 def test_status_without_any_text_is_named(here: Flask, shop: OldShop, url: str) -> None:
@@ -267,31 +287,32 @@ def test_texts_of_a_storefront_that_are_not_shown_are_named(
 
 @one_version
 @pytest.mark.parametrize(
-    ("root", "path", "asked"),
+    ("root", "path", "asked", "elsewhere"),
     [
-        ("/api.php", "/api.php", "statuses"),
-        ("/api.php", "/api.php/", "statuses"),
-        ("/api.php", "/api", "statuses"),
-        ("/api.php", "/api/2.0/", "2.0/statuses"),
-        ("/a/shop/api.php", "/a/shop/api/2.0", "2.0/statuses"),
+        ("/api.php", "/api.php", "", 404),
+        ("/api.php", "/api.php/", "", 404),
+        ("/api.php", "/api", "", 404),
+        ("/api.php", "/api", "", 200),
+        ("/api.php", "/api/2.0/", "2.0/", 404),
+        ("/a/shop/api.php", "/a/shop/api/2.0", "2.0/", 200),
     ],
 )
-@pytest.mark.parametrize("status", [404, 200])
 def test_address_without_rewriting_is_found(
-    here: Flask, shop: OldShop, url: str, root: str, path: str, asked: str, status: int
+    here: Flask,
+    shop: OldShop,
+    url: str,
+    root: str,
+    path: str,
+    asked: str,
+    elsewhere: int,
 ) -> None:
-    whole = pull(here, url).stdout
-    shop.root, shop.elsewhere = root, status
-    base = url.removesuffix("/api")
+    shop.root, shop.elsewhere = root, elsewhere
 
-    pulled = pull(here, base + path)
+    pulled = pull(here, url.removesuffix("/api") + path)
 
-    assert (pulled.exit_code, pulled.stdout) == (0, whole)
+    assert (pulled.exit_code, statuses_in(pulled)) == (0, expected(shop))
     last = shop.requests[-1]
-    assert (last.path, last.args["_d"].rpartition("stores/")[0]) == (
-        root,
-        asked.removesuffix("statuses"),
-    )
+    assert (last.path, last.args["_d"]) == (root, f"{asked}stores/2/statuses")
 
 
 def nothing(shop: OldShop) -> None:
@@ -327,7 +348,7 @@ def test_param_or_text_that_cannot_be_taken_is_left_out(
     here: Flask, shop: OldShop, url: str, change: Callable[[OldShop], None], place: str
 ) -> None:
     shop.statuses[0]["params"].pop("color")
-    before = statuses_in(pull(here, url))
+    before = expected(shop)
     change(shop)
 
     pulled = pull(here, url)
@@ -345,13 +366,15 @@ def test_param_or_text_that_cannot_be_taken_is_left_out(
 def test_text_of_a_storefront_that_cannot_be_taken_is_left_out(
     here: Flask, shop: OldShop, url: str
 ) -> None:
-    own = {"email_subj": "two\nlines", "email_header": "<i>"}
+    own = {"description": "x", "email_subj": "two\nlines", "email_header": "<i>"}
     shop.statuses[0]["stores"] = {2: {"de": own}, 1: {"de": {"email_subj": "x"}}}
 
     pulled = pull(here, url)
 
-    (line,) = pulled.stderr.splitlines()
-    assert line.startswith("Left out: O P.store_texts.2.de.email_subj: ")
+    place = "Left out: O P.store_texts.2.de"
+    first, second = pulled.stderr.splitlines()
+    assert first.startswith(f"{place}.description: ")
+    assert second.startswith(f"{place}.email_subj: ")
     found = statuses_in(pulled)["O P"]["store_texts"]
     assert found == {
         "1": {"de": {"email_subj": "x"}},
@@ -378,7 +401,7 @@ def change_status(**values: Any) -> Callable[[OldShop], None]:
 def test_status_that_cannot_be_taken_is_left_out(
     here: Flask, shop: OldShop, url: str, change: Callable[[OldShop], None], place: str
 ) -> None:
-    before = statuses_in(pull(here, url))
+    before = expected(shop)
     change(shop)
 
     pulled = pull(here, url)
@@ -565,7 +588,6 @@ def test_url_that_is_not_plain_is_refused(here: Flask, url: str) -> None:
 
 @one_version
 def test_key_is_asked_for_and_not_shown(here: Flask, shop: OldShop, url: str) -> None:
-    from_environment = pull(here, url)
     asked = here.test_cli_runner().invoke(
         args=["order-statuses", "pull", url, "--user", USER],
         env={PULL_KEY: None},
@@ -573,7 +595,7 @@ def test_key_is_asked_for_and_not_shown(here: Flask, shop: OldShop, url: str) ->
     )
 
     assert asked.exit_code == 0
-    assert asked.stdout == from_environment.stdout
+    assert statuses_in(asked) == expected(shop)
     assert PULL_KEY in asked.stderr
     assert KEY not in asked.output
 
@@ -617,10 +639,12 @@ def test_file_is_written(here: Flask, url: str, tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [file]
 
 
-@pytest.fixture
-def origin(database: str) -> Iterator[Flask]:
-    """An instance of ours, with three languages, three storefronts, 17 statuses."""
-    with service(database, **THREE) as app:
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An instance of ours, with three languages, three storefronts, 16 statuses."""
+    url = SqliteDatabases(tmp_path_factory.mktemp("origin")).create()
+    fill_ours(url)
+    with service(url, **THREE) as app:
         run(app, "add-store", "3", "Third store")
         client = client_of(app, ADMINISTRATOR)
         for n in range(6):
@@ -634,9 +658,28 @@ def origin(database: str) -> Iterator[Flask]:
         yield app
 
 
+@pytest.fixture(scope="module")
+def pulled_copy(
+    here: Flask, origin: Flask, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """An instance with the file that was pulled from *origin*."""
+    folder = tmp_path_factory.mktemp("copy")
+    with listening(origin) as url:
+        pulled = pull_ours(here, f"{url}/api/2.0")
+    assert (pulled.exit_code, pulled.stderr) == (0, "")
+    (folder / "file").write_text(pulled.stdout, encoding="utf-8")
+    with service(SqliteDatabases(folder).create(), **THREE) as app:
+        assert run(app, "init", str(folder / "file")).exit_code == 0
+        yield app
+
+
+def pull_ours(app: Flask, url: str, key: str = OUR_KEY + ADMINISTRATOR) -> Any:
+    return pull(app, url, "--languages=en,ru,de", user=ADMINISTRATOR, key=key)
+
+
 def bodies_of(app: Flask, key: str) -> dict[str, str]:
     """Return what each GET for statuses and stores returns."""
-    client = app.test_client()
+    client = FlaskClient(app, app.response_class)
     client.environ_base["HTTP_AUTHORIZATION"] = basic(ADMINISTRATOR, key)
     queries = [f"lang_code={c}&type={t}" for c in ("en", "ru", "de") for t in "OG"]
     paths = ["stores", *(f"statuses?{query}" for query in queries)]
@@ -648,28 +691,26 @@ def bodies_of(app: Flask, key: str) -> dict[str, str]:
     return {path: client.get(f"/api/2.0/{path}").text for path in paths}
 
 
-def pull_ours(app: Flask, url: str) -> Any:
-    key = OUR_KEY + ADMINISTRATOR
-    options = ("--languages", "en,ru,de")
-    return pull(app, url, *options, user=ADMINISTRATOR, key=key)
+def test_pulled_instance_of_ours_responds_alike(
+    origin: Flask, pulled_copy: Flask
+) -> None:
+    key = run(pulled_copy, "add-user", ADMINISTRATOR).stdout.strip()
+
+    assert bodies_of(pulled_copy, key) == bodies_of(origin, OUR_KEY + ADMINISTRATOR)
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/2.0", "/api.php"])
-def test_instance_of_ours_is_copied_byte_for_byte(
-    here: Flask, origin: Flask, path: str
+def test_complete_instance_of_ours_is_pulled_byte_for_byte(
+    here: Flask, pulled_copy: Flask, path: str
 ) -> None:
-    client = client_of(origin, ADMINISTRATOR)
-    for type in "OG":
-        for code in ("en", "ru", "de"):
-            address = f"/api/2.0/statuses?type={type}&lang_code={code}"
-            for own in client.get(address).get_json():
-                client.put(f"/api/2.0/statuses/{own['status_id']}", json=own)
-    with listening(origin) as url:
-        pulled = pull_ours(here, url + path)
+    key = run(pulled_copy, "add-user", ADMINISTRATOR).stdout.strip()
+
+    with listening(pulled_copy) as url:
+        pulled = pull_ours(here, url + path, key)
 
     assert (pulled.exit_code, pulled.stderr) == (0, "")
     assert len(statuses_in(pulled)) == 16
-    assert pulled.stdout == export(origin)
+    assert pulled.stdout == export(pulled_copy)
 
 
 def test_key_of_ours_that_is_bound_is_refused(here: Flask, origin: Flask) -> None:
@@ -678,19 +719,6 @@ def test_key_of_ours_that_is_bound_is_refused(here: Flask, origin: Flask) -> Non
 
     assert (failed.exit_code, failed.stdout) == (1, "")
     assert "bound to one storefront" in failed.stderr
-
-
-def test_pulled_instance_of_ours_responds_alike(
-    here: Flask, origin: Flask, empty_database: str, tmp_path: Path
-) -> None:
-    with listening(origin) as url:
-        pulled = pull_ours(here, f"{url}/api/2.0")
-    (tmp_path / "file").write_text(pulled.stdout, encoding="utf-8")
-    with service(empty_database, **THREE) as app:
-        assert run(app, "init", str(tmp_path / "file")).exit_code == 0
-        key = run(app, "add-user", ADMINISTRATOR).stdout.strip()
-
-        assert bodies_of(app, key) == bodies_of(origin, OUR_KEY + ADMINISTRATOR)
 
 
 @pytest.mark.slow
