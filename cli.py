@@ -1,6 +1,7 @@
 """The commands: flask order-statuses ..."""
 
 import json
+import os
 import re
 import secrets
 import sys
@@ -16,7 +17,7 @@ from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import database, migrations, openapi, statuses_file, writing
+from . import config, database, migrations, openapi, statuses_file, writing
 from .auth import Caller, key_hash, key_id
 from .config import __version__, check_unchanged, extension
 from .database import db, not_set_up, transaction
@@ -279,6 +280,46 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
         raise click.exceptions.Exit(4)
 
 
+@commands.command()
+@click.argument("url")
+@click.option("--user", required=True, metavar="EMAIL", help="Of a user of all stores.")
+@click.option("--languages", metavar="CODES", help="Such as en,de; else as configured.")
+@click.option("--types", metavar="LETTERS", help="Such as O,G; else as configured.")
+@click.option("--output", "file", default="-", metavar="FILE", help="Write to FILE.")
+@click.option("--insecure", is_flag=True, help="Send the key over http:// as well.")
+def pull(
+    url: str,
+    user: str,
+    languages: str | None,
+    types: str | None,
+    file: str,
+    insecure: bool,
+) -> None:
+    """Print the statuses of a live CS-Cart, or of another instance, as export does.
+
+    URL ends in /api mostly. The key is asked for, unless it is in the environment's
+    ORDER_STATUSES_PULL_KEY. Status 1 if anything cannot be taken over; it is named.
+    """
+    try:
+        from .pull import Shop  # here, since a shop need not have urllib3
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"pull needs {error.name}: install it.") from error
+    codes = parse_codes("ORDER_STATUSES_LANGUAGES", languages) or config.languages()
+    letters = parse_codes("ORDER_STATUSES_TYPES", types) or config.types()
+    prompt = f"API key (or set {config.PULL_KEY})"
+    key = os.environ.get(config.PULL_KEY) or click.prompt(
+        prompt, hide_input=True, err=True
+    )
+    shop = Shop(url, user, key, insecure)
+    found = statuses_file.accept(shop.read(codes, letters), shop.left_out)
+    write(file, statuses_file.encode(found))
+    for line in [*shop.notes, *(f"Left out: {place}" for place in shop.left_out)]:
+        # The words of a shop must not steer the terminal.
+        click.echo("".join(c if c.isprintable() else "?" for c in line), err=True)
+    if shop.left_out:
+        raise click.exceptions.Exit(1)
+
+
 @commands.command("openapi")
 def document() -> None:
     """Print the OpenAPI document of the API, as it was mounted first."""
@@ -300,6 +341,15 @@ def write(file: str, content: bytes, is_secret: bool = False) -> None:
             statuses_file.write_file(file, content, is_secret)
     except OSError as error:
         raise click.ClickException(str(error)) from error
+
+
+def parse_codes(name: str, given: str | None) -> Any:
+    """Parse an option as the setting *name*; None is one that was not given."""
+    setting = config.SETTINGS[name]
+    try:
+        return None if given is None else setting.parse(given)
+    except ValueError as error:
+        raise click.UsageError(f"{given!r} is not {setting.meaning}.") from error
 
 
 def find_user(email: str) -> User | None:

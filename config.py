@@ -170,6 +170,9 @@ SERVICE_SETTINGS = {
     "ORDER_STATUSES_STATEMENT_TIMEOUT": seconds("20", least=1),
 }
 
+# Read from the environment alone, and not kept: the key of another shop.
+PULL_KEY = "ORDER_STATUSES_PULL_KEY"
+
 
 @dataclass
 class Extension:
@@ -258,7 +261,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name in SERVICE_SETTINGS or is_ours(name)
+        if name != PULL_KEY and (name in SERVICE_SETTINGS or is_ours(name))
     }
 
 
@@ -291,5 +294,7 @@ def parse_settings(
 def hint(name: str, settings: Mapping[str, Setting]) -> str:
     if name in SERVICE_SETTINGS:
         return "it is one of the standalone service."
-    (nearest,) = get_close_matches(name, settings, n=1, cutoff=0)
+    if name == PULL_KEY:
+        return "it is read from the environment alone."
+    (nearest,) = get_close_matches(name, [*settings, PULL_KEY], n=1, cutoff=0)
     return f"is {nearest} meant?"

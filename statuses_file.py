@@ -8,6 +8,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,10 +83,13 @@ class StoreId(fields.String):
         return int(super().deserialize(*args, **kwargs))
 
 
+def texts_schema(names: tuple[str, ...]) -> Schema:
+    return schemas.NewStatusSchema(only=names, partial=True, unknown="raise")
+
+
 def by_language(names: tuple[str, ...]) -> Object:
-    schema = schemas.NewStatusSchema(only=names, partial=True, unknown="raise")
     language = fields.String(validate=schemas.known_language)
-    return Object(language, NestedObject(schema))
+    return Object(language, NestedObject(texts_schema(names)))
 
 
 class StatusSchema(schemas.NewStatusSchema):
@@ -175,6 +179,11 @@ class FileSchema(Schema):
             raise ValidationError(wrong)
 
 
+# For what is taken piece by piece; its types and languages need not be configured.
+STORE, STATUS = StoreSchema(), StatusSchema(exclude=["type"])
+COMMON_TEXTS, STORE_TEXTS = texts_schema(TEXTS), texts_schema(TEXTS[1:])
+
+
 def parse(content: bytes) -> Json:
     """Return the statuses in a file, checked as the API checks bodies.
 
@@ -190,6 +199,88 @@ def parse(content: bytes) -> Json:
     except ValidationError as error:
         raise BadRequest("\n".join(problems_in(error.messages_dict))) from error
     return file
+
+
+def accept(raw: Json, left_out: list[str]) -> Json:
+    """Return what a file takes of *raw*, which has its form, as export would write it.
+
+    *left_out* gets a line for each param, text or row that a file does not take.
+    """
+    stores: dict[int, Json] = {}
+    for row in raw["stores"]:
+        own = take(STORE, row, f"store {row['store_id']}", left_out)
+        if own.keys() == row.keys():
+            stores[own["store_id"]] = own
+    statuses: dict[str, Json] = {}
+    taken: set[int] = set()
+    for row in raw["statuses"]:
+        status = accept_status(row, stores, left_out)
+        if status and (name_of(status) in statuses or status["status_id"] in taken):
+            left_out.append(f"{name_of(status)}: Another has the same letter or id.")
+        elif status:
+            statuses[name_of(status)] = status
+            taken.add(status["status_id"])
+    return {
+        "stores": sorted(stores.values(), key=itemgetter("store_id")),
+        "statuses": sorted(statuses.values(), key=name_of),
+    }
+
+
+def accept_status(
+    raw: Json, stores: Mapping[int, Json], left_out: list[str]
+) -> Json | None:
+    """Return what a file takes of a status, or None if it does not take the status."""
+    place = f"{raw['type']} {raw.get('status') or raw.get('status_id')}"
+    common = raw["texts"]
+    texts = take_texts(COMMON_TEXTS, common, {}, f"{place}.texts", left_out)
+    store_texts = {}
+    for store_id in sorted(raw["store_texts"].keys() & stores.keys()):
+        own, inner = raw["store_texts"][store_id], f"{place}.store_texts.{store_id}"
+        if taken := take_texts(STORE_TEXTS, own, common, inner, left_out):
+            store_texts[store_id] = taken
+    names = ("status_id", "status", "is_default", "position", "params")
+    row = {name: raw[name] for name in names if raw.get(name)}
+    known = take(STATUS, row, place, left_out)
+    status = EMPTY | known | {"type": raw["type"], "texts": texts}
+    problems = [*check_status(place, {}, status)]
+    left_out += problems or [
+        f"{place}.{n}: Missing." for n in names[:2] if n not in row
+    ]
+    if problems or not {"status_id", "status"} <= known.keys():
+        return None
+    shown = {n: status[n] for n in (*Status.__table__.columns.keys(), "texts")}
+    return shown | ({"store_texts": store_texts} if store_texts else {})
+
+
+def take_texts(
+    schema: Schema, raw: Json, common: Json, place: str, left_out: list[str]
+) -> Json:
+    """Return the texts of each language, but for those that are *common* ones."""
+    found = {}
+    for code in sorted(raw):
+        others = common.get(code, {})
+        row = {n: text for n, text in raw[code].items() if text != others.get(n)}
+        if own := take(schema, row, f"{place}.{code}", left_out):
+            found[code] = own
+    return found
+
+
+def take(schema: Schema, row: Json, place: str, left_out: list[str]) -> Json:
+    """Return what *schema* takes of a *row*, value by value; name what it refuses."""
+    taken: Json = {}
+    for name, value in row.items():
+        pieces = [{key: value[key]} for key in value] if isinstance(value, dict) else []
+        for piece in pieces or [value]:
+            try:
+                bodies.check_strings({name: piece})
+                own = schema.load({name: piece}, partial=True)
+                taken = overlay(taken, own)
+            except BadRequest as error:
+                left_out.append(f"{place}.{name}: {error.description}")
+            except ValidationError as error:
+                problems = problems_in(error.messages_dict)
+                left_out.extend(f"{place}.{problem}" for problem in problems)
+    return taken
 
 
 def problems_in(errors: Mapping[Any, Any]) -> Iterator[str]:
@@ -233,8 +324,11 @@ def export(users: bool) -> tuple[bytes, list[str]]:
             file |= {"users": read_users(), "freed_letters": read_freed_letters()}
             file["last_status_id"] = last_id(db.session)
         others = left_out()
-    text = json.dumps(file, ensure_ascii=False, indent=2, default=str)
-    return f"{text}\n".encode(), others
+    return encode(file), others
+
+
+def encode(file: Json) -> bytes:
+    return f"{json.dumps(file, ensure_ascii=False, indent=2, default=str)}\n".encode()
 
 
 def write_file(name: str, content: bytes, is_secret: bool = False) -> None:

@@ -100,7 +100,7 @@ def test_service_requires_the_same_versions_installed_and_in_a_checkout() -> Non
 
 IMPORT_ALL = """
 import os, pkgutil, sys
-import alembic, flask_sqlalchemy, marshmallow, sqlalchemy.orm
+import alembic, flask_sqlalchemy, marshmallow, sqlalchemy.orm, urllib3
 
 OPENING = {"open", "socket.__new__", "sqlite3.connect", "_thread.start_new_thread"}
 
