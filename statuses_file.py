@@ -272,7 +272,7 @@ def take(schema: Schema, row: Json, place: str, left_out: list[str]) -> Json:
         pieces = [{key: value[key]} for key in value] if isinstance(value, dict) else []
         for piece in pieces or [value]:
             try:
-                bodies.check_strings({name: piece})
+                bodies.check_values({name: piece}, math.inf)
                 own = schema.load({name: piece}, partial=True)
                 taken = overlay(taken, own)
             except BadRequest as error:
