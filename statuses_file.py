@@ -293,7 +293,9 @@ def problems_in(errors: Mapping[Any, Any]) -> Iterator[str]:
         # marshmallow adds these.
         parts = [part for part in place if part not in {"key", "value", "_schema"}]
         shown = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts)
-        yield f"{shown.removeprefix('.')}: {' '.join(messages)}"
+        # A name may be anything, such as an escape sequence for the terminal.
+        name = shown.removeprefix(".")
+        yield f"{name if name.isprintable() else repr(name)}: {' '.join(messages)}"
 
 
 def differences(

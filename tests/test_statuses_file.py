@@ -638,6 +638,7 @@ def test_file_is_read_as_bodies_are(app: Flask, file: Json) -> None:
         ('{"stores": [], "stores": []}', "has a key twice"),
         (b"\xff", "The file is not UTF-8"),
         ('{"stores": [], "statuses": ["\\u0000"]}', "The file has a NUL character"),
+        ('{"stores": [], "statuses": [], "\\u001e": 1}', r"'\x1e': Unknown field."),
         ('{"stores": {}, "statuses": [5], "x": 1}', "statuses[0]: Invalid input type."),
         ('{"stores": 5, "statuses": null, "users": [[]]}', "stores: Not a valid list."),
     ],
