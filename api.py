@@ -1,6 +1,7 @@
 """The blueprint: the resources, and around them the guard, the errors, the fallback."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import product, takewhile
@@ -68,7 +69,7 @@ def create_blueprint(
     if docs:
         openapi.require("yaml", "flask_swagger_ui")
         bp.register_blueprint(openapi.bp)
-    for rule in ("/", f"/<{AnyPath.NAME}:path>"):
+    for rule in ("/", f"/<{AnyPath.NAME}:{AnyPath.NAME}>"):
         bp.add_url_rule(rule, FALLBACK, fallback, methods=METHODS)
     return bp
 
@@ -94,6 +95,8 @@ def prepare(state: BlueprintSetupState) -> None:
     """
     if not (state.url_prefix or "").strip("/"):
         raise ValueError("The API needs a url_prefix: what is below it is its own.")
+    if own := re.search(r"<([^>]*:)?(store_id|status_id)>", state.url_prefix or ""):
+        raise ValueError(f"Rename {own[2]} in the url_prefix: the API has one as well.")
     app = cast(Flask, state.app)
     if "order_statuses" not in app.extensions:  # create_app adds it before the mounts
         add_extension(app, config.SETTINGS)

@@ -27,7 +27,16 @@ STORE_ID = click.IntRange(1, MAX_ID)
 
 
 class Commands(AppGroup):
-    """Commands that end with a message where the database or a file is at fault."""
+    """Commands that end with a message where the database or a file is at fault.
+
+    A shop sees those that it needs.
+    """
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        app = context.ensure_object(ScriptInfo).load_app()
+        is_service = app.extensions["order_statuses"].read_engine is not None
+        names = super().list_commands(context)
+        return [name for name in names if is_service or name != "init"]
 
     def invoke(self, context: click.Context) -> Any:
         app = context.ensure_object(ScriptInfo).load_app()

@@ -47,10 +47,10 @@ SET_PARAMETERS = """
     WHERE pg_backend_pid() = %s AND source <> 'client'
 """
 NOT_WRITABLE = "DATABASE_URL must be a file in a folder that can be written"
-NOT_SET_UP = (
-    "The database is not set up: flask order-statuses init does it. In a shop of your "
-    "own, your migrations and then flask order-statuses seed do it; without "
-    "migrations, flask order-statuses seed --create-tables. The database is "
+NOT_SET_UP = "The database is not set up: flask order-statuses init does it."
+NOT_SET_UP_IN_SHOP = (
+    "The database is not set up: your migrations and then flask order-statuses seed "
+    "do it; without migrations, flask order-statuses seed --create-tables."
 )
 
 OUTAGES = (
@@ -469,7 +469,8 @@ def connection_of(
 
 def not_set_up() -> str:
     """Return what an operator must do with a database that was never set up."""
-    return f"{NOT_SET_UP}{name()}."
+    how = NOT_SET_UP if extension().read_engine else NOT_SET_UP_IN_SHOP
+    return f"{how} The database is {name()}."
 
 
 def not_initialised() -> ServiceUnavailable:

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from flask import Response, current_app, request, url_for
 from jinja2 import Environment, FileSystemLoader
-from werkzeug.routing import BuildError
 
 from . import auth, config
 from .responses import ApiBlueprint, as_error, as_json, list_form
@@ -94,7 +93,8 @@ def other_pages() -> Iterator[tuple[str, str]]:
             and has_page
             and name != request.blueprints[1]
         ):
-            with suppress(BuildError):  # its prefix has other variables
+            # Its prefix may have other variables, or converters that raise anything.
+            with suppress(Exception):
                 url = url_for(f"{name}.docs.page", **request.view_args or {})
                 # Without the variables that the other prefix lacks.
                 yield url.partition("?")[0], mount.list_form
@@ -108,7 +108,7 @@ def require(*packages: str) -> None:
     # Without the import, since most processes are never asked for the document.
     for package in packages:
         if find_spec(package) is None:
-            how = "pip install 'order-statuses[docs]'"
+            how = "pip install 'path/to/this/folder[docs]'"
             raise ModuleNotFoundError(f"The OpenAPI document needs {package}: {how}")
 
 

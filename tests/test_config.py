@@ -235,8 +235,8 @@ def test_blueprint_needs_a_list_form_that_exists() -> None:
         create_blueprint(list_form="list")
 
 
-@pytest.mark.parametrize("prefix", [None, "", "/"])
-def test_blueprint_needs_a_prefix(prefix: str | None) -> None:
+@pytest.mark.parametrize("prefix", [None, "", "/", "/<store_id>", "/<int:status_id>"])
+def test_blueprint_needs_a_prefix_of_its_own(prefix: str | None) -> None:
     app = create_app(NEVER_OPENED)
 
     with pytest.raises(ValueError, match="url_prefix"):

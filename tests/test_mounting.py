@@ -201,8 +201,17 @@ def test_init_leaves_the_tables_of_a_shop_alone(empty_shop: Flask) -> None:
 
     assert (refused.exit_code, type(refused.exception)) == (1, SystemExit)
     assert "use seed" in refused.output
+    assert "  init " not in run(empty_shop, "--help").output
     with empty_shop.app_context():
         assert "order_statuses_alembic" not in inspect(db.engine).get_table_names()
+
+
+def test_log_says_what_a_shop_needs(
+    empty_shop: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert empty_shop.test_client().get(STATUSES).status_code == 503
+    assert "flask order-statuses seed" in caplog.text
+    assert "flask order-statuses init" not in caplog.text
 
 
 def test_commands_need_the_seed(empty_shop: Flask) -> None:
@@ -498,7 +507,7 @@ def test_mount_needs_a_default_database(settings: dict[str, Any]) -> None:
     if settings:
         SQLAlchemy(shop)
 
-    with pytest.raises(ValueError, match=r"call db.init_app\(app\) before the mount"):
+    with pytest.raises(ValueError, match=r"Flask-SQLAlchemy.*call db.init_app\(app\)"):
         mount(shop)
 
 
@@ -650,6 +659,28 @@ def test_mistake_of_the_shop_admits_nobody(
     refused = visitor.get(STATUSES)
 
     assert (refused.status_code, refused.get_json()["status"]) == (500, 500)
+
+
+@on_sqlite
+def test_functions_of_the_shop_may_be_asynchronous(database: str) -> None:
+    async def identify() -> Caller:
+        return OWNER
+
+    async def count_orders(_: reading.OrderStatus) -> int:
+        return orders.pop()
+
+    async def note(_: Flask, caller: Caller, **__: Any) -> None:
+        noted.append(caller)
+
+    orders, noted = [0, 1], list[Caller]()
+    hooks = {"IDENTIFY": identify, "COUNT_ORDERS": count_orders}
+    settings = {f"ORDER_STATUSES_{name}": hook for name, hook in hooks.items()}
+    with open_shop(database, **settings) as shop:
+        visitor = shop.test_client()
+        with writing.status_deleted.connected_to(note, shop):
+            deleted = [visitor.delete(f"{STATUSES}/3").status_code for _ in range(2)]
+
+    assert (deleted, noted) == ([400, 204], [OWNER])
 
 
 @on_sqlite

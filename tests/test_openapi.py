@@ -653,7 +653,8 @@ def test_document_without_pyyaml_is_an_error_in_one_line(
 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "Error: The OpenAPI document needs yaml: pip install 'order-statuses[docs]'\n"
+        "Error: The OpenAPI document needs yaml: "
+        "pip install 'path/to/this/folder[docs]'\n"
     )
 
 
@@ -663,9 +664,7 @@ def test_document_and_page_need_the_extra_docs(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(
-        ModuleNotFoundError, match=rf"{package}.*order-statuses\[docs\]"
-    ):
+    with pytest.raises(ModuleNotFoundError, match=rf"{package}: .*folder\[docs\]"):
         create_blueprint(docs=True)
     assert create_blueprint()
 

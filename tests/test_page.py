@@ -149,6 +149,10 @@ def test_pages_of_the_service_link_to_each_other() -> None:
         (["/<tenant>/a", "/<tenant>/b"], '/"<x/a', ["/%22%3Cx/b/docs"]),
         (["/a", "/<tenant>/b"], "/a", []),
         (["/a", "/<tenant>/b"], "/x/b", ["/a/docs"]),
+        (["/<path>/a"], "/x/a", []),
+        (["/<endpoint>/a", "/b"], "/x/a", []),
+        (["/<int:tenant>/a", "/<tenant>/b"], "/x/b", []),
+        (["/<int:tenant>/a", "/<tenant>/b"], "/5/b", ["/5/a/docs"]),
     ],
 )
 def test_page_of_a_shop_links_to_those_that_it_has(
