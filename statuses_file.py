@@ -603,8 +603,10 @@ def write_and_signal(old: Json, new: Json) -> None:
 def write(session: AnySession, old: Json, new: Json) -> Status:
     """Write a status and all its texts."""
     status = session.get_one(Status, old["status_id"]) if old else Status()
-    for name in new.keys() - {"texts", "store_texts"}:
+    for name in new.keys() - {"type", "texts", "store_texts"}:
         setattr(status, name, new[name])
+    # Unchecked: a type of the default statuses may not be configured.
+    attributes.set_committed_value(status, "type", new["type"])
     session.add(status)
     attributes.flag_modified(status, "params")  # their order may be all that changes
     session.flush()
