@@ -349,6 +349,7 @@ def transaction() -> Iterator[None]:
         yield
         db.session.commit()
     except BaseException:
+        del info[AFTER_COMMIT]
         db.session.rollback()
         raise
     for call in info.pop(AFTER_COMMIT):
@@ -398,6 +399,19 @@ def savepoint() -> Iterator[None]:
     except BaseException:
         del calls[before:]
         raise
+
+
+def refuse_changes() -> None:
+    """Refuse to commit what the caller of a function has not committed.
+
+    :raise RuntimeError: the session has changes, or is in a *transaction*
+    """
+    session = current_session()
+    if AFTER_COMMIT in session.info:
+        raise RuntimeError("Another write has not ended: write after it, by a signal.")
+    changed = any(map(session.is_modified, session.dirty))
+    if changed or session.new or session.deleted:
+        raise RuntimeError("Commit or roll back your own changes first.")
 
 
 def wait_for_lock() -> None:

@@ -9,7 +9,8 @@ What a shop imports from here, and docs/embedding.md shows in use:
 - ``create_blueprint``; ``exempt_from_csrf``, for a shop with Flask-WTF's CSRFProtect
 - ``Caller``, which ``ORDER_STATUSES_IDENTIFY`` returns; ``identify_user``, which
   identifies an API user by HTTP Basic
-- ``list_statuses`` and ``get_status_or_404``, for pages and jobs in process
+- ``list_statuses``, and ``find_status`` by the letter that an order has
+- ``create_status``, ``update_status`` and ``delete_status``, which write in process
 - ``replace_stores``, and the signals ``status_created``, ``status_updated`` and
   ``status_deleted``
 - ``Base``, whose metadata the shop's Alembic needs; ``Status``, for a foreign key
@@ -27,12 +28,15 @@ from order_statuses.api import create_blueprint, exempt_from_csrf
 from order_statuses.auth import Caller, identify_user
 from order_statuses.migrations import seed_statuses
 from order_statuses.models import Base, Status
-from order_statuses.reading import get_status_or_404, list_statuses
+from order_statuses.reading import find_status, list_statuses
 from order_statuses.writing import (
+    create_status,
+    delete_status,
     replace_stores,
     status_created,
     status_deleted,
     status_updated,
+    update_status,
 )
 
 __all__ = [
@@ -40,8 +44,10 @@ __all__ = [
     "Caller",
     "Status",
     "create_blueprint",
+    "create_status",
+    "delete_status",
     "exempt_from_csrf",
-    "get_status_or_404",
+    "find_status",
     "identify_user",
     "list_statuses",
     "replace_stores",
@@ -49,4 +55,5 @@ __all__ = [
     "status_created",
     "status_deleted",
     "status_updated",
+    "update_status",
 ]

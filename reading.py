@@ -63,6 +63,20 @@ def list_statuses(
     return query_statuses(STATUSES_OF_TYPE, {"type": type_}, lang_code, store_id)
 
 
+def find_status(
+    letter: str,
+    type_: str = "O",
+    lang_code: str | None = None,
+    store_id: int | None = None,
+) -> OrderStatus | None:
+    """Return the status of a type with this *letter*, which orders have, or None."""
+    if type_ not in config.types():
+        return None
+    key = {"type": type_, "status": letter}
+    found = query_statuses(STATUS_BY_LETTER, key, lang_code, store_id)
+    return found[0] if found else None
+
+
 def get_status_or_404(
     status_id: str, lang_code: str | None = None, store_id: int | None = None
 ) -> OrderStatus:
@@ -227,6 +241,9 @@ def select_statuses(condition: sa.ColumnElement[bool]) -> Query:
 
 
 STATUSES_OF_TYPE = select_statuses(Status.type == sa.bindparam("type"))
+STATUS_BY_LETTER = select_statuses(
+    (Status.type == sa.bindparam("type")) & (Status.status == sa.bindparam("status"))
+)
 STATUS_BY_ID = select_statuses(Status.status_id == sa.bindparam("status_id"))
 
 EVERY_STORE = sa.select(

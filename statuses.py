@@ -45,7 +45,7 @@ def create(**_: str) -> Response:
     conditions = read_conditions(request)  # 400
     with transaction():
         check_preconditions(conditions, index)  # 412
-        status_id = str(writing.create_status(fields).status_id)
+        status_id = str(writing.add_status(fields).status_id)
     # The documentation has the first key; existing clients read the second.
     created = {"statuses_id": status_id, "status_id": status_id}
     location = f"{address().rstrip('/')}/{status_id}"
@@ -72,6 +72,5 @@ def delete(status_id: str, **_: str) -> Response:
     with transaction():
         status = reading.get_or_404(Status, status_id)
         check_preconditions(conditions, show, status_id=status_id)  # 428, 412
-        writing.check_deletable(status)
-        writing.delete_status(status)
+        writing.remove_status(status)
     return no_content()

@@ -1,24 +1,31 @@
 """Writing: what changes under the one lock, and the signals of that."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from blinker import Namespace, Signal
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from sqlalchemy import delete, select, union
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
-from . import config, reading
-from .auth import caller
-from .database import after_commit, db, take_lock
+from . import auth, config, reading, schemas
+from .auth import Caller
+from .database import after_commit, db, refuse_changes, take_lock, transaction
 from .models import TEXTS, FreedLetter, Key, Status, StatusText, Store, StoreText, User
+from .reading import OrderStatus
 from .schemas import MAX_PARAMS, STATUS_LETTERS, TOO_MANY_PARAMS
 
 Receiver = Callable[..., Any]
 AnySession = Session | scoped_session[Any]
+
+new_status_schema = schemas.NewStatusSchema()
+changes_schema = schemas.StatusChangesSchema(partial=True)
+store_texts_schema = schemas.StoreTextsSchema()
+write_query = schemas.WriteQuery()
 
 MAX_PARAMETERS = 1_000  # of a statement: SQLite is slow with more
 
@@ -33,7 +40,83 @@ status_deleted = signals.signal("status-deleted")
 logger = logging.getLogger(__name__)
 
 
-def create_status(fields: Mapping[str, Any]) -> Status:
+def create_status(fields: Mapping[str, Any], *, caller: str) -> OrderStatus:
+    """Create a status in process, by the rules of the API, and commit ``db.session``.
+
+    *caller* is a name for the log and the signals. The status is returned in the
+    default language. The errors are those of the API:
+
+    :raise ValidationError: of marshmallow, for wrong *fields*
+    :raise BadRequest: no letter is left
+    :raise RuntimeError: the session has changes that are not committed
+    """
+    new = new_status_schema.load(fields)
+    with in_process(caller):
+        return reading.snapshot(add_status(new))
+
+
+def update_status(
+    status_id: int | str,
+    fields: Mapping[str, Any],
+    *,
+    lang_code: str | None = None,
+    store_id: int | str | None = None,
+    caller: str,
+) -> OrderStatus:
+    """Change a status in process, or its e-mail texts in the storefront *store_id*.
+
+    A ``lang_code`` in *fields* goes before the argument. Returned is the status in the
+    language that was written, as the storefront sees it. See also *create_status*.
+
+    :raise NotFound: there is no such status or storefront
+    """
+    query = {} if lang_code is None else {"lang_code": lang_code}
+    schema = changes_schema if store_id is None else store_texts_schema
+    changes = write_query.load(query) | schema.load(fields)
+    with in_process(caller):
+        status, store = find_rows(status_id, store_id)
+        if store is None:
+            change_status(status, changes)
+        else:
+            set_store_texts(status, store, changes)
+        return reading.snapshot(status, changes["lang_code"], store)
+
+
+def find_rows(
+    status_id: int | str, store_id: int | str | None
+) -> tuple[Status, int | None]:
+    store = None
+    if store_id is not None:
+        store = reading.get_or_404(Store, str(store_id)).store_id
+    return reading.get_or_404(Status, str(status_id)), store
+
+
+def delete_status(status_id: int | str, *, caller: str) -> None:
+    """Delete a status in process, as *remove_status* does. See also *create_status*.
+
+    :raise NotFound: there is no such status
+    """
+    with in_process(caller):
+        remove_status(reading.get_or_404(Status, str(status_id)))
+
+
+@contextmanager
+def in_process(name: str) -> Iterator[None]:
+    """Hold the lock, as *transaction* does, for a caller with this *name*.
+
+    :raise RuntimeError: the session has changes that are not committed
+    """
+    refuse_changes()
+    of_request = g.get("order_statuses_caller")
+    g.order_statuses_caller = g.order_statuses_in_process = Caller(name)
+    try:
+        with transaction():
+            yield
+    finally:
+        g.order_statuses_caller = of_request
+
+
+def add_status(fields: Mapping[str, Any]) -> Status:
     """Add a status with the next free letter, and its texts in every language.
 
     :raise 400: no letter is left, or too many params
@@ -143,11 +226,13 @@ def check_deletable(status: Status) -> None:
         raise BadRequest(f"Orders use this status: {count}. Give them another first.")
 
 
-def delete_status(status: Status) -> None:
-    """Remove *status*, and its texts everywhere.
+def remove_status(status: Status) -> None:
+    """Remove *status*, and its texts everywhere, unless it is built in or in use.
 
-    :raise 400: a table of the shop's refers to it
+    :raise 400: it is
+    :raise 503: the shop cannot count its orders
     """
+    check_deletable(status)
     rows = db.session.scalars(select(StatusText).filter_by(status_id=status.status_id))
     descriptions = {row.lang_code: row.description for row in rows}
     what = {"type": status.type, "status": status.status, **descriptions}
@@ -224,24 +309,29 @@ def announce(
     values: dict[str, Any] = {}
     if receivers:  # else nothing is read
         seen = reading.snapshot(status, lang_code, store_id)
-        values = {"status": seen, "caller": caller(), "store_id": store_id}
+        values = {"status": seen, "caller": auth.caller(), "store_id": store_id}
+
+    author = find_author()
 
     def log_and_send() -> None:
-        # A command has no such caller, and prints what it does.
-        if request and "order_statuses.caller" in request.environ:
-            log_write(status_id, what)
+        if author:
+            # repr() leaves no line break of a name, an address or a text as it is.
+            logger.info("%.1900s", f"{author} {status_id} {what!r}")
         send(app, receivers, values)
 
     after_commit(log_and_send)
 
 
-def log_write(status_id: int, what: object) -> None:
-    """Log who did *what* to a status, in one line of a bounded length."""
-    environ, path = request.environ, request.path
+def find_author() -> str | None:
+    """Return who is writing and how, for the log; a command prints what it does."""
+    caller = g.get("order_statuses_caller")
+    if caller and caller is g.get("order_statuses_in_process"):
+        return f"{caller.name!r} - in process"
+    if not (request and "order_statuses.caller" in request.environ):
+        return None
+    environ = request.environ
     who, key = environ["order_statuses.caller"], environ.get("order_statuses.key", "-")
-    # repr() leaves no line break of a name, an address or a text as it is.
-    line = f"{who!r} {key} {request.method} {path!r} {status_id} {what!r}"
-    logger.info("%.1900s", line)
+    return f"{who!r} {key} {request.method} {request.path!r}"
 
 
 def send(app: Flask, receivers: Iterable[Receiver], values: Mapping[str, Any]) -> None:

@@ -1059,14 +1059,14 @@ def use(shop: Flask, how: str) -> object:
     with shop.app_context():
         if how == "list_statuses":
             return reading.list_statuses("O")
-        if how == "get_status_or_404":
-            return reading.get_status_or_404("1")
+        if how == "find_status":
+            return reading.find_status("P")
         writing.replace_stores({2: "Second store"})
         db.session.commit()
         return None
 
 
-WAYS = ["GET", "POST", "OPTIONS", "list_statuses", "get_status_or_404"]
+WAYS = ["GET", "POST", "OPTIONS", "list_statuses", "find_status"]
 WAYS += ["replace_stores", "command"]
 
 

@@ -199,8 +199,8 @@ def test_examples_import_what_they_use(example: str) -> None:
     bound = {name.id for name in names if isinstance(name.ctx, ast.Store)}
     bound |= {name.rpartition(".")[2] for name in imports(tree.body)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            bound.add(node.name)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler):
+            bound.add(node.name or "")
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
     known = bound | OF_THE_SHOP | set(dir(builtins)) | {"begin_at_once"}

@@ -3,7 +3,7 @@
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
 db = SQLAlchemy()
@@ -14,6 +14,7 @@ class Customer(UserMixin, db.Model):
     email: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str]
     is_manager: Mapped[bool] = mapped_column(default=False)
+    lang_code: Mapped[str] = mapped_column(default="en")
 
     def set_password(self, password):
         self.password_hash = generate_password_hash(password)
@@ -27,6 +28,8 @@ class Order(db.Model):
     customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id))
     status: Mapped[str] = mapped_column(default="O")  # a letter
     total: Mapped[int]
+    shop_id: Mapped[int | None]
+    customer: Mapped[Customer] = relationship()
 
 
 class Shop(db.Model):
