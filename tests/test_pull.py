@@ -438,6 +438,17 @@ def test_words_of_the_shop_do_not_steer_the_terminal(
     assert pulled.stderr.rstrip("\n").isprintable()
 
 
+@one_version
+def test_numbers_keep_their_digits(here: Flask, shop: OldShop, url: str) -> None:
+    row = '"status_id": 1, "status": "P", "lang_code": "en", "description": "Paid"'
+    rows = f'[{{{row}, "params": {{"rate": 1.10}}}}]'
+    shop.refused["statuses"] = Response(rows, content_type="application/json")
+
+    found = statuses_in(pull(here, url, "--languages=en", "--types=O"))
+
+    assert found["O P"]["params"] == {"rate": "1.10"}
+
+
 def redirect(shop: OldShop) -> None:
     shop.refused["statuses"] = Response(status=301, headers={"Location": "https://b/"})
 
