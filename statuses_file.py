@@ -640,7 +640,7 @@ def insert_status(session: AnySession, columns: Json) -> int:
     key = {"type": columns["type"], "status": columns["status"]}
     session.execute(sa.delete(FreedLetter).filter_by(**key))
     insert = sa.insert(Status).execution_options(dml_strategy="raw")
-    added = session.execute(insert, columns)
+    added: Any = session.execute(insert, columns)
     return cast(int, added.inserted_primary_key[0])
 
 
