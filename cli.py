@@ -98,15 +98,19 @@ def init(file: IO[bytes] | None) -> None:
 @click.option("--force", is_flag=True, help="Create them even beside Alembic's.")
 def seed(create_tables: bool, force: bool) -> None:
     """Load the default statuses into empty tables that a shop's migrations made."""
-    if create_tables and not force and inspect(db.engine).has_table("alembic_version"):
+    connection = database.connection_of(database.current_session())
+    is_alembics = inspect(connection).has_table("alembic_version")
+    db.session.rollback()
+    if create_tables and not force and is_alembics:
         raise click.ClickException(
             "This database has an alembic_version: create the tables by your own "
             "migrations, then seed them without --create-tables. Alembic would "
             "not notice tables that are there already, and production would have "
             "none. --force creates them nevertheless."
         )
-    migrations.seed_statuses(create_tables)
-    click.echo("The default statuses are loaded.", err=True)
+    is_loaded = migrations.seed_statuses(create_tables)
+    kept = "The tables are not empty: nothing was changed."
+    click.echo("The default statuses are loaded." if is_loaded else kept, err=True)
 
 
 @commands.command()

@@ -19,10 +19,13 @@ from .. import statuses_file
 from ..database import (
     check_dialect,
     codes_of,
+    connection_of,
     create_file,
+    current_session,
     db,
     is_begun,
     not_set_up,
+    refuse_changes,
 )
 from ..models import Base
 
@@ -82,17 +85,28 @@ def initialise(file: dict[str, Any] | None = None) -> bool:
         time.sleep(1)
 
 
-def seed_statuses(create_tables: bool = False) -> None:
-    """Load the default statuses into empty tables of the running application.
+def seed_statuses(create_tables: bool = False) -> bool:
+    """Load the default statuses into empty tables, and return whether they were.
 
-    *create_tables* creates missing tables first: for tests, and without migrations.
+    It writes where ``db.session`` does, and commits it. *create_tables* creates missing
+    tables first: for tests, and without migrations.
+
+    :raise RuntimeError: the session has changes that are not committed
     """
+    refuse_changes()
     create_file()
-    with db.engine.connect() as connection, exclusive(connection):
+    try:
+        connection = connection_of(current_session())
+        wait_for_others(connection)
         if create_tables:
             Base.metadata.create_all(connection)
         check_tables(connection)
-        statuses_file.fill(connection)
+        is_loaded = statuses_file.fill(connection)
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    return is_loaded
 
 
 @contextmanager
@@ -114,24 +128,27 @@ def migrating() -> Iterator[Connection]:
 
 @contextmanager
 def exclusive(connection: Connection) -> Iterator[None]:
-    """Hold a transaction that no other *exclusive* one runs beside, and commit it.
+    """Hold a transaction that no other *exclusive* one runs beside, and commit it."""
+    wait_for_others(connection)
+    yield
+    connection.commit()
+
+
+def wait_for_others(connection: Connection) -> None:
+    """Begin a transaction that no other one of these runs beside.
 
     It waits for the others without the timeouts of requests, on SQLite 10 minutes.
     """
     check_dialect()
-    if connection.dialect.name == "sqlite":
-        usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
-        connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
-        if is_begun(connection):
-            connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
-    else:
+    if connection.dialect.name != "sqlite":
         no_timeouts = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0"
         connection.exec_driver_sql(no_timeouts)
         connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-    yield
-    connection.commit()
+    elif not is_begun(connection):
+        usual = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        connection.exec_driver_sql("PRAGMA busy_timeout = 600000")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {usual}")
 
 
 def upgrade(connection: Connection) -> None:

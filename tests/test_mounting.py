@@ -35,6 +35,7 @@ from flask import (
 from flask.testing import FlaskClient
 from flask_compress import Compress
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
 from sqlalchemy import (
     Column,
@@ -44,6 +45,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    create_engine,
     event,
     func,
     insert,
@@ -72,7 +74,7 @@ from order_statuses.models import (
     User,
 )
 
-from .conftest import ADMINISTRATOR, KEY, basic, settings_of, statements_of
+from .conftest import ADMINISTRATOR, KEY, Databases, basic, settings_of, statements_of
 from .test_commands import run
 
 OWNER = Caller("the shop's owner")
@@ -173,6 +175,55 @@ def test_statuses_are_seeded_once(empty_shop: Flask) -> None:
 
     assert run(empty_shop, "seed", "--create-tables").exit_code == 0
     assert count_statuses(empty_shop) == 6
+
+
+def test_seed_says_what_it_did(empty_shop: Flask) -> None:
+    loaded = run(empty_shop, "seed", "--create-tables")
+    kept = run(empty_shop, "seed")
+
+    assert loaded.stderr == "The default statuses are loaded.\n"
+    assert kept.stderr == "The tables are not empty: nothing was changed.\n"
+
+
+def test_seed_refuses_to_commit_what_the_shop_has_begun(shop: Flask) -> None:
+    with shop.app_context():
+        db.session.add(Order(status="B"))
+        with pytest.raises(RuntimeError, match="your own changes first"):
+            migrations.seed_statuses()
+        assert db.session.new
+
+
+def test_seed_writes_to_the_database_that_the_session_chooses(
+    databases: Databases,
+) -> None:
+    urls = [databases.create(), databases.create()]
+    engines = [create_engine(config.database_url(url)) for url in urls]
+
+    class TenantSession(Session):
+        def get_bind(self, *_: Any, **__: Any) -> Any:
+            return engines[g.tenant]
+
+    tenants = SQLAlchemy(session_options={"class_": TenantSession})
+    shop = Flask("shop")
+    shop.config["SQLALCHEMY_DATABASE_URI"] = databases.create()
+    shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
+    tenants.init_app(shop)
+    mount(shop)
+    with shop.app_context():
+        for g.tenant in (0, 1, 1):
+            loaded = migrations.seed_statuses(create_tables=True)
+            assert len(reading.list_statuses("O")) == 7
+        g.tenant = 0
+        writing.delete_status(3, caller="nightly job")
+        tenants.session.remove()
+        g.tenant = 1
+        assert len(reading.list_statuses("O")) == 7
+        assert inspect(tenants.engine).get_table_names() == []
+        tenants.engine.dispose()
+    assert not loaded
+    for engine, url in zip(engines, urls, strict=True):
+        engine.dispose()
+        databases.drop(url)
 
 
 def test_seed_needs_tables(empty_shop: Flask) -> None:

@@ -1,6 +1,6 @@
 """The order statuses in the shop: who may change them, and what refers to them."""
 
-from admin import add_packed, admin
+from admin import add_packed, edit_status
 from flask_login import current_user
 from sqlalchemy import ForeignKey, func, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -36,7 +36,8 @@ def mount(app, csrf):
     exempt_from_csrf(app, csrf)
     status_updated.connect(note_change, app)
     app.add_template_global(labels)
-    app.register_blueprint(admin)
+    methods = ["GET", "POST"]
+    app.add_url_rule("/statuses/<letter>", view_func=edit_status, methods=methods)
     app.cli.command("nightly")(add_packed)
     app.cli.command("publish-stores")(publish_stores)
     app.cli.command("seed-tenants")(seed_tenants)

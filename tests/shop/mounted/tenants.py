@@ -18,5 +18,5 @@ def use_schema(session, transaction, connection):
 
 def seed_tenants():
     for schema in SCHEMAS.values():
-        g.schema = schema
+        g.schema = schema  # a command has no request
         seed_statuses()
