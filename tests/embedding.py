@@ -25,7 +25,7 @@ def examples(language: str) -> list[str]:
 FRESH_APP, *ADDITIONS = examples("python")
 # For the file of Flask-Migrate, and for the tests; the others are for the shop's own.
 (GET_METADATA,) = (example for example in ADDITIONS if "get_metadata" in example)
-FIXTURES = [example for example in ADDITIONS if re.search(r"fixture|listen\(", example)]
+(FIXTURES,) = (example for example in ADDITIONS if "fixture" in example)
 # For a shop without pages.
 (JWT,) = (example for example in ADDITIONS if "jwt" in example)
 (CORS,) = (example for example in ADDITIONS if "cors" in example)

@@ -31,10 +31,12 @@ from .embedding import (
     mount,
 )
 from .servers import ROOT, Server, running
+from .test_deployment import blocks
 
 pytestmark = pytest.mark.slow
 
-SET_UP, ASK, *_, INSTALLED = examples("sh")
+SET_UP, ASK, *_ = examples("sh")
+(INSTALLED,) = blocks("As a package")
 
 # The wheel.
 
@@ -141,7 +143,7 @@ def test_package_says_what_to_import(wheel: Wheel, tmp_path: Path) -> None:
     assert "from order_statuses import create_blueprint" in said
 
 
-# The service, installed.
+# The service, installed as a package.
 
 
 def test_service_runs_in_any_folder(wheel: Wheel, tmp_path: Path) -> None:

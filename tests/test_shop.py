@@ -94,7 +94,7 @@ def test_tests_of_the_shop_pass_before_and_after_the_mount(
     # And with the fixtures of docs/embedding.md, on an empty database.
     shutil.copytree(MOUNTED / "tests", shop.folder / "tests", dirs_exist_ok=True)
     with (shop.folder / "tests" / "conftest.py").open("a") as conftest:
-        conftest.writelines(FIXTURES)  # the later of two with one name is used
+        conftest.write(FIXTURES)  # the later of two with one name is used
     anew = shop._replace(environment={"SHOP_DATABASE": databases.create()})
     assert passed(anew, "tests/test_shop.py") == before
     assert passed(anew, "tests/test_statuses.py") > 12
@@ -143,8 +143,8 @@ def refusal(shop: Shop, *arguments: str) -> str:
 def test_page_has_the_lowest_versions(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lowest = dict(line.split(">=") for line in project["dependencies"])[package]
-    rows = [row.lower() for row in PAGE.splitlines() if row.startswith("| ")]
-    (versions,) = (row.split("|")[2] for row in rows if package in row.split("|")[1])
+    text = " ".join(PAGE.lower().split())
+    (versions,) = re.findall(f"these versions: .*?{package}([^;]*)", text)
 
     assert lowest in versions
 
@@ -169,7 +169,7 @@ OF_THE_SHOP = {"app", "csrf", "target_db"}
 def test_examples_for_python_are_in_the_shop() -> None:
     have = {ast.dump(node) for node in nodes()}
     imported = set(imports(nodes()))
-    for example in set(ADDITIONS) - {GET_METADATA, *FIXTURES, *API_ONLY}:
+    for example in set(ADDITIONS) - {GET_METADATA, FIXTURES, *API_ONLY}:
         for statement in ast.parse(example).body:
             if isinstance(statement, ast.ImportFrom | ast.Import):
                 assert set(imports([statement])) <= imported
@@ -203,7 +203,7 @@ def test_examples_import_what_they_use(example: str) -> None:
             bound.add(node.name or "")
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
-    known = bound | OF_THE_SHOP | set(dir(builtins)) | {"begin_at_once"}
+    known = bound | OF_THE_SHOP | set(dir(builtins))
 
     assert {name.id for name in names} <= known
 
