@@ -1,4 +1,4 @@
-"""The blueprint: the resources, and around them the guard, the errors, the fallback."""
+"""The blueprint: the resources, and around them the guard, error handlers, fallback."""
 
 import logging
 import re
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class AnyPath(PathConverter):
-    """Any path below the prefix, even with line breaks, unlike Werkzeug's own."""
+    """Any path below the prefix, also with line breaks, unlike Werkzeug's ``path``."""
 
     NAME = "order_statuses_any_path"
     regex = "[^/](?s:.*?)"
@@ -56,7 +56,7 @@ def create_blueprint(
     bp.record(prepare)
     bp.before_request(guard)
     bp.after_request(roll_back_refused)
-    # By code as well: a shop's handler of 404 goes before one of every HTTPException.
+    # By code as well: Flask prefers a shop's handler of 404 to one of HTTPException.
     for code in default_exceptions:
         bp.register_error_handler(code, as_error)
     bp.register_error_handler(HTTPException, as_error)
@@ -229,8 +229,8 @@ def is_fallback(endpoint: str | None) -> bool:
 def fallback(**_: str) -> Response:
     """Respond to OPTIONS, and with 404 or 405, where no view matches.
 
-    It looks at the address alone. The address may be a shop's own: its views, which
-    have guards of their own, are never called.
+    It only looks up which methods have a view. A shop's own views, which have guards of
+    their own, are never called.
     """
     allowed = list(endpoints())
     if not allowed:
@@ -274,7 +274,7 @@ def endpoints() -> dict[str, str]:
 
 
 def roll_back_refused(response: Response) -> Response:
-    """Roll the session back after a refused write: a shop may commit it later."""
+    """Roll back after a refused write, of which a shop might commit a part later."""
     if response.status_code >= 400 and request.method not in auth.SAFE_METHODS:
         database.db.session.rollback()
     return response

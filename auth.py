@@ -57,7 +57,9 @@ def authorize(request: Request, found: object, *, is_resource: bool) -> None:
     """
     if found is None:
         raise unknown_to_shop()
-    if not isinstance(found, Caller):  # a shop's user could look like one
+    if not isinstance(
+        found, Caller
+    ):  # a shop's own user could have the same attributes
         raise TypeError("ORDER_STATUSES_IDENTIFY must return a Caller or None.")
     g.order_statuses_caller = found
     request.environ["order_statuses.caller"] = found.name  # for logs
@@ -108,7 +110,7 @@ def check_allowed(who: Caller, request: Request) -> None:
 def is_foreign(request: Request) -> bool:
     """Return whether a browser sent *request* for a page of another site.
 
-    Sec-Fetch-Site tells; without it, an Origin must have the host and port of Host.
+    Sec-Fetch-Site says so; without it, Origin must have the host and port of Host.
     The scheme is not compared, since TLS may end in front of the service.
     """
     site = request.headers.get("Sec-Fetch-Site")
@@ -189,7 +191,7 @@ def warn_without_users() -> None:
 def key_hash(key: str) -> str:
     """Return the hash of an API key, which is stored in its place.
 
-    A slow hash protects passwords that can be guessed; keys are random.
+    A fast hash is enough: keys are random and cannot be guessed.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 

@@ -39,9 +39,9 @@ SWITCH |= dict.fromkeys(("0", "false", "no"), False)
 
 
 class SettingError(click.ClickException, ValueError):
-    """A setting that stops the start: a command prints one line and exits with 3."""
+    """An invalid setting: the process prints one line and exits with status 3."""
 
-    exit_code = 3  # after another status, gunicorn would start workers for ever
+    exit_code = 3  # at another status of a worker, gunicorn starts a new one
 
     def show(self, file: Any = None) -> None:
         click.echo(self.message, file, err=True)
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 def codes(default: str, pattern: str, kind: str) -> Setting:
-    """Parse distinct codes: a list, or a string with commas.
+    """Return a setting of distinct codes: a list, or a string with commas.
 
     >>> codes("O,G", "[A-Z]", "capital letters").parse("O, G")
     ('O', 'G')
@@ -74,7 +74,7 @@ def codes(default: str, pattern: str, kind: str) -> Setting:
 
 
 def seconds(default: str, least: int) -> Setting:
-    """Parse a whole number of seconds, from *least* to a day."""
+    """Return a setting of a whole number of seconds, from *least* to a day."""
 
     def parse(value: Any) -> int:
         if not (str(value).isdecimal() and least <= int(value) <= DAY):
@@ -85,12 +85,12 @@ def seconds(default: str, least: int) -> Setting:
 
 
 def switch(default: str) -> Setting:
-    """Parse yes or no."""
+    """Return a setting that is yes or no."""
     return Setting(default, "yes or no", lambda v: SWITCH[str(v).strip().lower()])
 
 
 def one_of(*words: str) -> Setting:
-    """Parse one of *words*; the first is the default."""
+    """Return a setting that is one of *words*; the first is the default."""
     return Setting(words[0], " or ".join(words), lambda v: words[words.index(v)])
 
 
@@ -209,11 +209,11 @@ def setting(name: str) -> Any:
 
 
 def check_unchanged() -> Extension:
-    """Check that nobody has changed a setting since the mount: it would do nothing.
+    """Check that no setting has changed since the mount: the change would do nothing.
 
     Return what the API keeps for the running application.
 
-    :raise RuntimeError: somebody has
+    :raise RuntimeError: one has
     """
     # Unwrapped once: each use of a proxy costs a look-up.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -228,7 +228,7 @@ def check_unchanged() -> Extension:
 
 def changed_since(extension: Extension, app_config: Mapping[str, Any]) -> str | None:
     """Return the name of a setting that is not as it was at the mount, if one is."""
-    # Dictionaries compare by identity, then by equality; a missing key is a difference.
+    # Values are compared by identity, then by equality; a missing one is a change.
     before, now = extension.given, given_in(app_config, extension.settings)
     if now == before:
         return None

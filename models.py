@@ -1,4 +1,4 @@
-"""The tables, and the change tag that each change of them renews."""
+"""The tables, and the change tag, which each change of statuses or stores renews."""
 
 import json
 import secrets
@@ -47,7 +47,7 @@ class Base(DeclarativeBase):
 
 
 class Params(sa.TypeDecorator[dict[str, str]]):
-    """JSON with its keys in their order, whatever serializer a shop's engine has."""
+    """JSON that keeps the order of its keys, whatever the engine's serializer is."""
 
     impl = sa.JSON  # PostgreSQL's JSONB forgets the order
     cache_ok = True
@@ -64,7 +64,7 @@ class Params(sa.TypeDecorator[dict[str, str]]):
         return value if isinstance(value, dict) else {}
 
 
-# Random: a counter would repeat after a restore.
+# Random: a counter would repeat after a backup is restored.
 new_tag = partial(secrets.token_hex, 16)
 
 
@@ -248,7 +248,7 @@ class Key(Base):
     user_id: Mapped[int] = mapped_column(
         sa.ForeignKey(User.user_id, ondelete="CASCADE"), index=True
     )
-    # None: the key is older than this column.
+    # None: the file of users that had the key had no date.
     created_on: Mapped[date | None] = mapped_column(default=date.today)
 
 
@@ -259,7 +259,7 @@ RENEW = sa.update(ChangeTag).values(tag=sa.bindparam("new_tag", callable_=new_ta
 @sa.event.listens_for(Base, "before_update", propagate=True)
 @sa.event.listens_for(Base, "before_delete", propagate=True)
 def renew_tag_of_shop(_: Any, connection: sa.Connection, changed: Base) -> None:
-    """Renew the change tag, once per transaction, when a shop changes our rows."""
+    """Renew the change tag, once per transaction, when the ORM changes our rows."""
     session = cast(Session, object_session(changed))
     # A savepoint that is rolled back takes its renewal along.
     innermost = session.get_nested_transaction() or session.get_transaction()
@@ -290,10 +290,10 @@ def stored_params(connection: sa.Connection, status: Any) -> Any:
 UPSERTING: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
-# Before, since an expired object is loaded here, for its letter.
+# Not after_delete: the letter of an expired object is loaded here.
 @sa.event.listens_for(Status, "before_delete")
 def note_freed_letter(_: Any, connection: sa.Connection, deleted: Status) -> None:
-    """Keep when a letter was freed, whoever deletes the status."""
+    """Note when a letter was freed, for each deletion by the ORM."""
     freed_at = datetime.now(UTC).replace(tzinfo=None)
     row = {"type": deleted.type, "status": deleted.status, "freed_at": freed_at}
     new = UPSERTING[connection.dialect.name](FreedLetter).values(row)

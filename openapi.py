@@ -24,7 +24,7 @@ ADDRESS = "/openapi.json"
 PAGE = Path(__file__).with_name("page")
 # Not Flask's, which renders with the templates and the variables of a shop.
 TEMPLATES = Environment(loader=FileSystemLoader(PAGE), autoescape=True)
-# The files of the page, all but init.js Swagger UI's; systems may be wrong about .js.
+# The files of the page, and their types, which a system's own table may have wrong.
 FILES = {
     "init.js": "text/javascript",
     "swagger-ui-bundle.js": "text/javascript",
@@ -40,20 +40,20 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# Everyone may read what it serves, which holds no data.
+# Public, since it serves no data.
 bp = ApiBlueprint("docs", __name__)
 
 
 @bp.get(ADDRESS)
 def document(**_: str) -> Response:
-    """Read the document."""
+    """Return the OpenAPI document."""
     prefix = request.path.rstrip("/").removesuffix(ADDRESS)
     return as_json(describe(list_form(), quote(request.root_path + prefix)))
 
 
 @bp.get("/docs")
 def page(**_: str) -> Response:
-    """Show the document, to read and to try."""
+    """Return the page that shows the document."""
     html = TEMPLATES.get_template("index.html").render(
         # Relative, since a server in front may have another prefix.
         folder="" if request.path.endswith("/") else "docs/",
@@ -66,7 +66,7 @@ def page(**_: str) -> Response:
 
 
 def page_file(**_: str) -> Response:
-    """Read a file of the page."""
+    """Return a file of the page."""
     name = Path(request.path).name
     folder = PAGE if name == "init.js" else files("flask_swagger_ui") / "dist"
     return for_everyone((folder / name).read_bytes(), FILES[name])
@@ -77,7 +77,7 @@ for file_name in FILES:
 
 
 def for_everyone(body: str | bytes, mimetype: str) -> Response:
-    """Return what browsers may keep, and ask for again only if it has changed."""
+    """Return a response with an ETag, which browsers revalidate."""
     response = Response(body, headers=HEADERS, mimetype=mimetype)
     response.add_etag()
     response.make_conditional(request)
@@ -113,7 +113,7 @@ def require(*packages: str) -> None:
 
 
 def describe(list_form: str, server: str) -> Json:
-    """Return the contract as the settings of the running application make it.
+    """Return the contract, adapted to the settings of the running application.
 
     *server* is the path where the API is mounted, its variables in braces.
     """
@@ -140,7 +140,7 @@ def read() -> str:
 
 
 def put_in_codes(components: Json) -> None:
-    """Name the configured languages and types, in the examples as well."""
+    """Insert the configured languages and types, in the examples as well."""
     schemas, parameters = components["schemas"], components["parameters"]
     languages, types = config.languages(), config.types()
     defaults = {"lang_code": languages[0], "type": types[0]}
@@ -166,7 +166,7 @@ def examples(components: Json) -> Iterator[Json]:
 
 
 def put_in_position(status: Json) -> None:
-    """Leave the position in what clients read only if the setting says so."""
+    """Remove the position from responses, unless a setting shows it."""
     if not config.shows_position():
         status["required"].remove("position")
         for part in (status["properties"], *status["examples"]):
@@ -184,7 +184,7 @@ def put_in_list_form(schemas: Json, list_form: str) -> None:
 
 
 def put_in_condition(contract: Json) -> None:
-    """Say that If-Match is required on PUT and DELETE, or that nothing is a 428."""
+    """Require If-Match on PUT and DELETE, or remove the 428 responses."""
     is_required = config.setting("ORDER_STATUSES_REQUIRE_IF_MATCH")
     required = {"required": True, "example": "*"}
     condition = contract["components"]["parameters"]["If-Match"] | required

@@ -174,6 +174,6 @@ def add(found: list[Json], row: Json, code: str, store_id: int | None) -> None:
 
 
 def is_same(status: Json, row: Json) -> bool:
-    """Say whether a row is of a status; one without texts lacks its id or letter."""
+    """Return whether a row is of a status; one without texts lacks its id or letter."""
     pairs = [(status.get(name), row.get(name)) for name in ("status_id", "status")]
     return {old == new for old, new in pairs if old and new} == {True}

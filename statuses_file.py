@@ -550,7 +550,7 @@ def find_changes(plan: Plan, session: AnySession, file: Json, prune: bool) -> No
 
 
 def check_status(place: str, old: Json, new: Json) -> Iterator[str]:
-    """Say what is wrong with a status as it will be."""
+    """Yield what is wrong with a status as it will be."""
     if not old and not any("description" in texts for texts in new["texts"].values()):
         yield f"{place}.texts: A new status has no description."
     if len(new["params"]) > schemas.MAX_PARAMS:
@@ -576,7 +576,7 @@ def overlay(old: Json, own: Json) -> Json:
 
 
 def describe(old: Json, new: Json) -> Iterator[str]:
-    """Say what changes, field by field; a new status has its description alone."""
+    """Yield a line for each field that changes; of a new status, its description."""
     if not old:
         texts = (new["texts"].get(code, {}) for code in config.languages())
         description = next(own["description"] for own in texts if "description" in own)

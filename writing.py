@@ -1,4 +1,4 @@
-"""Writing: what changes under the one lock, and the signals of that."""
+"""Writing: all changes, made under the lock, and their signals."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -141,8 +141,8 @@ def add_status(fields: Mapping[str, Any]) -> Status:
 def free_letter(type_: str) -> str:
     """Return the first letter that no status of the type ever had.
 
-    Old orders have the others: without such a letter, it is the one that has been free
-    the longest.
+    If there is none, return the letter that was freed longest ago: old orders may have
+    the others.
 
     :raise 400: no letter is free
     """
@@ -269,8 +269,8 @@ def replace_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> No
 
 def remove_stores(store_ids: Iterable[int]) -> None:
     """Remove storefronts, and what belongs to them."""
-    # By hand: a shop's SQLite may not enforce foreign keys, and a key without its user
-    # would open the next user's account.
+    # By hand: a shop's SQLite may not enforce foreign keys. It uses ids of users again:
+    # the key of a removed user would be the next user's.
     ids = list(store_ids)
     for start in range(0, len(ids), MAX_PARAMETERS):
         some = ids[start : start + MAX_PARAMETERS]
