@@ -132,7 +132,7 @@ class Checked:
     already is not checked: it may be older than a limit.
     """
 
-    rules: ClassVar[Mapping[str, fields.Field[Any]]]
+    rules: "ClassVar[Mapping[str, fields.Field[Any]]]"  # no generic in marshmallow 3
 
     @validates(
         "status", "type", "is_default", "position", "params", "lang_code", *TEXTS

@@ -205,7 +205,7 @@ def test_seed_writes_to_the_database_that_the_session_chooses(
 
     tenants = SQLAlchemy(session_options={"class_": TenantSession})
     shop = Flask("shop")
-    shop.config["SQLALCHEMY_DATABASE_URI"] = databases.create()
+    shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(databases.create())
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
     tenants.init_app(shop)
     mount(shop)
