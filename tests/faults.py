@@ -23,7 +23,7 @@ from tools.load import SECONDS, TYPES, Load, load
 from .conftest import PostgresDatabases, fill
 from .servers import ROOT, Server, serving, wait_until
 
-PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 (SERVERS,) = re.findall(r"@/statuses\?(host=a:5432&host=b:5432.*)\"", PAGE)
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 DOCUMENTATION = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 IN_CONTAINER = re.findall("^docker exec statuses (.*)", DOCUMENTATION, re.MULTILINE)
 ADD_USER, BACK_UP, REMOVE_BACKUP = map(shlex.split, IN_CONTAINER)
-RESTORE = re.findall("order-statuses sh -c '(.*)' < backup.db", DOCUMENTATION)[0]
+RESTORE = re.findall("order-statuses:1.0 sh -c '(.*)' < backup.db", DOCUMENTATION)[0]
 
 BASE, IMAGE = "localhost/base", "localhost/order-statuses"
 USER = "admin@shop.example"

@@ -1,4 +1,4 @@
-"""docs/deployment.md, followed from an empty folder to a service behind nginx."""
+"""docs/deployment.md and operations.md, followed from an empty folder."""
 
 import json
 import os
@@ -13,23 +13,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
 from order_statuses.auth import key_hash
 
 from .conftest import ADMINISTRATOR
-from .faults import postgres_programs, postgres_to_kill
+from .faults import Postgres, postgres_programs, postgres_to_kill
 from .servers import ROOT, SECONDS, Server, free_port, running, stop, wait_until
 from .test_servers import copy_checkout
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs" / "deployment.md").read_text()
+PAGE = "".join(
+    (ROOT / "docs" / name).read_text() for name in ("deployment.md", "operations.md")
+)
 STATUS = "/api/2.0/statuses/2"
 NGINX = """
 user root;
@@ -44,12 +48,14 @@ http {{
 """
 
 
+def section(heading: str) -> str:
+    return PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
 def blocks(heading: str, language: str = "sh") -> list[str]:
-    """Return what the page's section tells its reader to type."""
-    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    found = re.findall(
-        rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL
-    )
+    """Return what a section of the pages tells its reader to type."""
+    fence = rf"^```{language}\n(.*?)^```$"
+    found = re.findall(fence, section(heading), re.MULTILINE | re.DOTALL)
     assert found, heading
     return found
 
@@ -59,13 +65,15 @@ class Machine:
 
     service: Server
     first_key: str
+    postgres: str  # the URL of its superuser
 
-    def __init__(self, folder: Path, postgres: str, started: ExitStack) -> None:
-        self.folder = folder
-        self.postgres = postgres
+    def __init__(self, user: str, host: str, started: ExitStack) -> None:
+        """Make one whose service is run by *user*, with a PostgreSQL at *host*."""
+        self.user = user
         self.started = started
+        self.folder = folder = Path(started.enter_context(TemporaryDirectory()))
+        folder.chmod(0o755)
         self.tls, self.port = free_port(), free_port()
-        host = make_url(postgres).query["host"]
         self.places = {
             "/opt/order-statuses": f"{folder}/opt",
             "/etc/": f"{folder}/etc/",
@@ -73,19 +81,27 @@ class Machine:
             "@db.example/statuses": f"@/statuses?host={host}",
             "127.0.0.1:8000": f"127.0.0.1:{self.port}",
             "listen 443": f"listen 127.0.0.1:{self.tls}",
-            # One whose packages are there: pip has nothing to do.
-            "python3 -m venv": f"ln -s {sys.prefix}",
+            "db.example:": f"{host}:",
+            "https://git.example/order-statuses.git": f"{folder}/upstream",
+            # Root has one whose packages are there, so that pip has nothing to do.
+            "python3 -m venv": f"ln -s {sys.prefix}"
+            if user == "root"
+            else "/usr/bin/python3 -m venv",
+            "runuser -u order-statuses": f"runuser -u {user}",
+            "-o order-statuses -g order-statuses": f"-o {user}",
             "nginx -t": f"nginx -t -c {folder}/nginx.conf",
         }
-        for name in ("opt", "etc/systemd/system", "etc/nginx/conf.d", "etc/ssl"):
+        for name in ("upstream", "etc/systemd/system", "etc/nginx/conf.d", "etc/ssl"):
             (folder / name).mkdir(parents=True)
-        for name in ("var/log/nginx", "var/lib/order-statuses"):
+        for name in ("var/log/nginx", "var/lib", "root"):
             (folder / name).mkdir(parents=True)
-        copy_checkout(folder / "opt")
-        shutil.copy(ROOT / "requirements.txt", folder / "opt")
-        shutil.copytree(ROOT / "deploy", folder / "opt" / "deploy")
-        for file in (folder / "opt" / "deploy").iterdir():
+        copy_checkout(folder / "upstream")
+        shutil.copy(ROOT / "requirements.txt", folder / "upstream")
+        shutil.copytree(ROOT / "deploy", folder / "upstream" / "deploy")
+        for file in (folder / "upstream" / "deploy").iterdir():
             file.write_text(self.here(file.read_text()))
+        call("git", "init", "--quiet", f"{folder}/upstream")
+        self.release()
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
         self.certify()
 
@@ -93,6 +109,13 @@ class Machine:
         for theirs, ours in self.places.items():
             text = text.replace(theirs, ours)
         return text
+
+    def release(self) -> None:
+        """Commit what is in the repository that the service is cloned from."""
+        author = ("-c", "user.name=A", "-c", "user.email=a@shop.example")
+        git = ("git", "-C", str(self.folder / "upstream"), *author)
+        call(*git, "add", ".")
+        call(*git, "commit", "--quiet", "--message=New")
 
     def certify(self) -> None:
         certificate = self.folder / "etc" / "ssl" / "statuses.example"
@@ -102,16 +125,17 @@ class Machine:
              "-keyout", f"{certificate}.key", "-out", f"{certificate}.pem")  # fmt: skip
 
     def follow(self, script: str, **environment: str) -> str:
-        """Do what a block of the page says; return what it prints."""
-        lines = [x for x in script.splitlines() if not x.startswith("useradd")]
+        """Do what a block of the pages says; return what it prints."""
+        skipped = ("apt-get", "useradd")
+        lines = [x for x in script.splitlines() if not x.startswith(skipped)]
         told = [line for line in lines if line.startswith("systemctl")]
         rest = "\n".join(line for line in lines if line not in told)
         environment |= {"PATH": f"{postgres_programs()}:{os.environ['PATH']}:/usr/sbin"}
         # The tests' own settings are not the operator's.
-        clean = {k: v for k, v in os.environ.items() if k in {"HOME", "LANG", "TMPDIR"}}
-        printed = call(
-            "sh", "-ec", self.here(rest), cwd=self.folder, env=clean | environment
-        )
+        ours = {k: v for k, v in os.environ.items() if k.startswith(("LANG", "PIP_"))}
+        ours |= {"HOME": f"{self.folder}/root"}
+        shell = f"touch ~/.bashrc; . ~/.bashrc\n{self.here(rest)}"
+        printed = call("sh", "-ec", shell, cwd=self.folder, env=ours | environment)
         for line in told:
             getattr(self, line.split()[1])(line.split()[-1])
         return printed
@@ -141,7 +165,8 @@ class Machine:
     @contextmanager
     def serve(self, **settings: str) -> Iterator[Server]:
         """Do what systemd does with the unit; *settings* are others than its file's."""
-        command = shlex.split(self.unit("ExecStart"))
+        command = ["setpriv", f"--reuid={self.user}", "--clear-groups"]
+        command += shlex.split(self.unit("ExecStart"))
         folder = Path(self.unit("WorkingDirectory"))
         ours = {"PORT": str(self.port), "HOME": "/", **self.settings(), **settings}
         with running(command, folder, ours) as server:
@@ -149,8 +174,25 @@ class Machine:
 
     def key(self, *arguments: str) -> str:
         """Do what the page says of the first user, for any; return the key."""
-        (block,) = [b for b in blocks("Install") if "add-user" in b]
+        (block,) = [b for b in blocks("The service") if "add-user" in b]
         return self.follow(" ".join([block.rstrip(), *arguments])).strip()
+
+    def install(self, database: str) -> None:
+        """Follow the page to the first user, with its section for *database*."""
+        for heading in ("Install", database, "The service"):
+            for block in blocks(heading):
+                printed = self.follow(block)
+        self.first_key = printed.strip()
+
+    def client(self) -> httpx.Client:
+        """Return the first user, at nginx."""
+        certificate = f"{self.folder}/etc/ssl/statuses.example.pem"
+        return httpx.Client(
+            base_url=f"https://127.0.0.1:{self.tls}",
+            verify=ssl.create_default_context(cafile=certificate),
+            auth=(ADMINISTRATOR, self.first_key),
+            timeout=2 * SECONDS,  # new workers take a while on a busy machine
+        )
 
 
 def call(*command: str, **options: Any) -> str:
@@ -160,29 +202,32 @@ def call(*command: str, **options: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine on which the section Install was followed."""
+def machine() -> Iterator[Machine]:
+    """A machine on which the page was followed, with PostgreSQL."""
     with postgres_to_kill() as postgres, ExitStack() as started:
-        machine = Machine(tmp_path_factory.mktemp("machine"), postgres.url, started)
-        (roles,) = blocks("Install", "sql")
+        # PostgreSQL's socket is in a folder that only its user and root can open.
+        host = str(make_url(postgres.url).query["host"])
+        machine = Machine("root", host, started)
+        machine.postgres = postgres.url
+        (roles,) = blocks("PostgreSQL", "sql")
         psql = f"psql --quiet --set ON_ERROR_STOP=1 $TARGET <<'END'\n{roles}END"
         machine.follow(psql, TARGET=postgres.url)
-        for block in blocks("Install"):
-            printed = machine.follow(block)
-        machine.first_key = printed.strip()
+        ask_for_passwords(postgres)
+        machine.install("PostgreSQL")
         yield machine
+
+
+def ask_for_passwords(postgres: Postgres) -> None:
+    rules = Path(postgres.server.pgdata) / "pg_hba.conf"
+    roles = "statuses,statuses_owner"
+    rules.write_text(f"local all {roles} scram-sha-256\n{rules.read_text()}")
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture
 def client(machine: Machine) -> Iterator[httpx.Client]:
-    """The first user, at nginx."""
-    certificate = f"{machine.folder}/etc/ssl/statuses.example.pem"
-    with httpx.Client(
-        base_url=f"https://127.0.0.1:{machine.tls}",
-        verify=ssl.create_default_context(cafile=certificate),
-        auth=(ADMINISTRATOR, machine.first_key),
-        timeout=2 * SECONDS,  # new workers take a while on a busy machine
-    ) as client:
+    with machine.client() as client:
         yield client
 
 
@@ -242,6 +287,27 @@ def test_unit_is_valid_and_hardened(machine: Machine) -> None:
     call("systemd-analyze", "security", "--offline=yes", "--threshold=30", str(unit))
 
 
+def test_sqlite_path_leads_to_a_service_of_its_own_user() -> None:
+    with ExitStack() as started:
+        machine = Machine("nobody", "nowhere", started)
+        machine.install("SQLite")
+        (probe,) = blocks("PgBouncer, failover, several machines", "nginx")
+        nginx = machine.folder / "etc/nginx/conf.d/order-statuses.conf"
+        probe = machine.here(probe).replace("10.0.0.0/8", "127.0.0.1")
+        nginx.write_text(nginx.read_text().replace("server {", f"server {{\n{probe}"))
+        call("nginx", "-c", f"{machine.folder}/nginx.conf", "-s", "reload")
+        with machine.client() as client:
+            describe(client, "Sent")
+            wait_until(lambda: client.get("/readyz").status_code == 200)
+
+            assert description(client) == "Sent"
+            export = machine.follow("flask order-statuses export")
+            assert '"description": "Sent"' in export
+        data = machine.folder / "var/lib/order-statuses"
+        assert {data.owner(), *(file.owner() for file in data.iterdir())} == {"nobody"}
+        assert (machine.folder / "etc/order-statuses.env").stat().st_mode & 0o77 == 0
+
+
 def test_role_of_the_service_cannot_change_the_tables(machine: Machine) -> None:
     drop = (
         'psql --set ON_ERROR_STOP=1 "$URL" -c "DROP TABLE order_statuses_key" 2>&1 || :'
@@ -274,8 +340,22 @@ def pids(server: Server) -> set[int]:
     return {worker.pid for worker in server.workers()}
 
 
-def test_upgrade_refuses_no_request(machine: Machine, client: httpx.Client) -> None:
+def follow_to_new_workers(machine: Machine, block: str) -> None:
+    before = pids(machine.service)
+    machine.follow(block)
+    wait_until(lambda: before.isdisjoint(pids(machine.service)))
+
+
+def test_upgrade_and_the_way_back_refuse_no_request(
+    machine: Machine, client: httpx.Client
+) -> None:
     upgraded = Event()
+
+    config = machine.folder / "upstream" / "config.py"
+    config.write_text(
+        re.sub("(?<=^__version__ = ).*", '"99.0"', config.read_text(), flags=re.M)
+    )
+    machine.release()
 
     def ask() -> list[int]:
         seen: list[int] = []
@@ -284,17 +364,22 @@ def test_upgrade_refuses_no_request(machine: Machine, client: httpx.Client) -> N
             seen.append(client.put(STATUS, json={"description": "Sent"}).status_code)
         return seen
 
-    before = pids(machine.service)
+    def version() -> str:
+        ready = httpx.get(f"http://127.0.0.1:{machine.port}/readyz")
+        return str(ready.json()["version"])
+
+    versions = [version()]
     with ThreadPoolExecutor() as threads:
         readers = [threads.submit(ask) for _ in range(3)]
         try:
-            for block in blocks("Upgrade"):
-                machine.follow(block)
-            wait_until(lambda: before.isdisjoint(pids(machine.service)))
+            for block in blocks("Upgrade"):  # and back
+                follow_to_new_workers(machine, block)
+                versions.append(version())
         finally:
             upgraded.set()
 
         assert {status for r in readers for status in r.result()} == {200}
+    assert versions == [versions[0], "99.0", versions[0]]
 
 
 def test_backup_is_restored_under_the_running_service(
@@ -320,6 +405,7 @@ def sqlite(machine: Machine) -> str:
     file = f"{machine.folder}/var/lib/order-statuses/statuses.db"
     flask = "cd /opt/order-statuses; .venv/bin/flask order-statuses"
     environment = {"DATABASE_URL": f"sqlite:///{file}"}
+    Path(file).parent.mkdir(exist_ok=True)
     machine.follow(f"{flask} init; {flask} add-store 2 Second", **environment)
     return file
 
@@ -351,7 +437,7 @@ def test_sqlite_moves_back_and_then_to_postgresql(
         listed = client.get("/api/2.0/statuses?lang_code=ru").json()
 
     (move,) = blocks("From SQLite to PostgreSQL")
-    url = machine.here("postgresql://statuses_owner:secret-1@db.example/statuses")
+    url = machine.here("postgresql://statuses_owner@db.example/statuses")
     create = "CREATE DATABASE moved OWNER statuses_owner"
     machine.follow(
         f"psql --quiet --command '{create}' $SERVER", SERVER=machine.postgres
@@ -359,7 +445,8 @@ def test_sqlite_moves_back_and_then_to_postgresql(
     url = url.replace("@/statuses?", "@/moved?")
     machine.follow(re.sub(r"postgresql://[^\"]+", url, move))
 
-    moved = {"DATABASE_URL": url, "PORT": port}
+    owner = url.replace("_owner@", "_owner:secret-1@")
+    moved = {"DATABASE_URL": owner, "PORT": port}
     with (
         machine.serve(**moved),
         httpx.Client(base_url=base, auth=auth) as bound,
@@ -383,8 +470,11 @@ def test_metrics_arrive_at_a_statsd(machine: Machine) -> None:
         arguments = setting.replace("127.0.0.1:8125", ours)
         with machine.serve(PORT=port, GUNICORN_CMD_ARGS=arguments):
             httpx.get(f"http://127.0.0.1:{port}{STATUS}")
-            seen = b""
-            while b"gunicorn.request.status.401:1|c" not in seen:
-                seen += statsd.recv(4096) + b"\n"
-
-    assert b"gunicorn.request.duration:" in seen
+            names = set(
+                re.findall(r"`(gunicorn\.[a-z.]+)[^`]*`", section("Monitoring"))
+            )
+            names -= {"gunicorn.log.critical"}  # which a healthy service does not send
+            assert len(names) == 4
+            while names:
+                seen = statsd.recv(4096).decode()
+                names = {name for name in names if not seen.startswith(name)}

@@ -112,8 +112,8 @@ ACCESS = re.compile(
 
 
 def settings_in_docs(name: str) -> str:
-    """Return the one line of docs/deployment.md that sets *name*."""
-    page = (ROOT / "docs" / "deployment.md").read_text()
+    """Return the one line of docs/operations.md that sets *name*."""
+    page = (ROOT / "docs" / "operations.md").read_text()
     (value,) = re.findall(rf"^{name} = (.*)$", page, re.MULTILINE)
     return str(value)
 
