@@ -20,6 +20,7 @@ from order_statuses import config
 from .conftest import Databases
 from .embedding import (
     FRESH_APP,
+    PAGE,
     Shop,
     Wheel,
     build_shop,
@@ -35,7 +36,8 @@ from .test_deployment import blocks
 
 pytestmark = pytest.mark.slow
 
-SET_UP, ASK, *_ = examples("sh")
+SET_UP, *_ = examples("sh")
+(ASK,) = re.findall("`(curl .*)`", PAGE)
 (INSTALLED,) = blocks("As a package")
 
 # The wheel.
