@@ -217,6 +217,7 @@ def deactivate_user(email: str) -> None:
         user = get_user(email)
         user.is_active = False
         db.session.execute(delete(Key).where(Key.user_id == user.user_id))
+    click.echo(f"{email} is deactivated, and has no keys any more.", err=True)
 
 
 @commands.command()

@@ -79,7 +79,7 @@ def test_invalid_user_is_refused(app: Flask, arguments: list[str]) -> None:
 
 def test_deactivated_user_needs_a_new_key(app: Flask) -> None:
     old = run(app, "add-user", BOUND).stdout.strip()
-    run(app, "deactivate-user", BOUND)
+    deactivated = run(app, "deactivate-user", BOUND)
     refused = stores_seen(app, BOUND, old)
 
     new = run(app, "add-user", BOUND).stdout.strip()
@@ -87,6 +87,7 @@ def test_deactivated_user_needs_a_new_key(app: Flask) -> None:
     assert refused["status"] == 401
     assert stores_seen(app, BOUND, old)["status"] == 401
     assert stores_seen(app, BOUND, new)[0]["company_id"] == "1"
+    assert "is deactivated" in deactivated.stderr
 
 
 def test_unknown_user_is_not_deactivated(app: Flask) -> None:
