@@ -108,10 +108,9 @@ def test_init_waits_for_another_longer_than_a_request_would(
     with (
         service(empty_database, ORDER_STATUSES_LOCK_TIMEOUT="1") as app,
         app.app_context(),
-        db.engine.connect() as connection,
         ThreadPoolExecutor() as threads,
     ):
-        with migrations.exclusive(connection):
+        with migrations.migrating():
             other = threads.submit(init, app)
             time.sleep(2)
             assert not other.done()
