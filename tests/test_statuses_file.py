@@ -865,7 +865,7 @@ def test_large_file_is_applied_in_time(
 
         assert process.returncode == 0
         # The processors' time: others may use the machine as well.
-        assert usage.ru_utime + usage.ru_stime + in_server < 15
+        assert usage.ru_utime + usage.ru_stime + in_server < 30
         assert usage.ru_maxrss < 300 * 1024
 
 
