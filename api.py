@@ -25,7 +25,14 @@ from werkzeug.routing import PathConverter
 
 from . import auth, cli, config, database, openapi, statuses, stores
 from .caching import Cache
-from .responses import ApiBlueprint, as_error, as_json, from_validation, no_content
+from .responses import (
+    ApiBlueprint,
+    as_error,
+    as_json,
+    error_body,
+    from_validation,
+    no_content,
+)
 
 METHODS = "GET HEAD POST PUT DELETE PATCH TRACE CONNECT OPTIONS".split()
 FALLBACK = "fallback"
@@ -210,8 +217,7 @@ def with_json(response: Response, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.code == response.status_code:
             why = error.description or why
         phrase = HTTP_STATUS_CODES.get(response.status_code, "Unknown")
-        body = {"message": f"{phrase}: {why}", "status": response.status_code}
-        response.data = as_json(body).data
+        response.data = as_json(error_body(phrase, why, response.status_code)).data
         response.content_type = "application/json"
     return response
 

@@ -103,9 +103,13 @@ def address() -> str:
     return quote(request.root_path + request.path)
 
 
+def error_body(phrase: str, why: str | None, status: int | None) -> dict[str, Any]:
+    return {"message": f"{phrase}: {why}", "status": status}
+
+
 def as_error(error: HTTPException, **more: Any) -> Response:
     """Return *error* as ``{"message": "<phrase>: <what and why>", "status": 404}``."""
-    body = {"message": f"{error.name}: {error.description}", "status": error.code}
+    body = error_body(error.name, error.description, error.code)
     headers = [h for h in error.get_headers() if h[0] != "Content-Type"]
     return as_json(body | more, error.code or 500, headers)
 

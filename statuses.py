@@ -9,13 +9,11 @@ from .database import transaction
 from .models import Status
 from .responses import ApiBlueprint, address, as_json, as_list, no_content
 from .schemas import ignored_in
+from .writing import changes_schema, new_status_schema, write_query
 
 bp = ApiBlueprint("statuses", __name__)
 statuses_query = schemas.StatusesQuery()
 status_query = schemas.StatusQuery()
-write_query = schemas.WriteQuery()
-new_status_schema = schemas.NewStatusSchema()
-changes_schema = schemas.StatusChangesSchema(partial=True)
 
 
 @bp.get("/statuses")

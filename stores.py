@@ -9,13 +9,12 @@ from .database import transaction
 from .models import Status, Store
 from .responses import ApiBlueprint, as_json, as_list
 from .schemas import ignored_in
+from .writing import store_texts_schema, write_query
 
 bp = ApiBlueprint("stores", __name__)
 page_query = schemas.PageQuery()
 status_query = schemas.StatusQuery()
 statuses_query = schemas.StatusesQuery()
-write_query = schemas.WriteQuery()
-store_texts_schema = schemas.StoreTextsSchema()
 
 
 @bp.get("/stores")

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 
-from order_statuses import bodies, statuses
+from order_statuses import bodies, writing
 from order_statuses.database import db
 from order_statuses.models import Base
 
@@ -636,7 +636,7 @@ SHAPES: dict[str, tuple[str | None, Any]] = {
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_time_of_a_body_is_in_proportion_to_its_length(app: Flask, shape: str) -> None:
     content_type, make = SHAPES[shape]
-    load = statuses.changes_schema.load
+    load = writing.changes_schema.load
 
     def seconds(size: int) -> float:
         """Return the least CPU time of three tries, which others cannot lengthen."""
