@@ -5,13 +5,12 @@ import logging
 import os
 import re
 import select
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from sqlite3 import SQLITE_BUSY, SQLITE_ERROR
-from sqlite3 import OperationalError as SqliteError
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
@@ -94,10 +93,6 @@ def connect(app: Flask, settings: Mapping[str, Any]) -> sa.Engine:
             sa.event.listen(engine, "connect", set_pragmas)
             return engine  # its driver begins a transaction at the first write
         set_parameters(engine, postgresql_parameters(settings))
-        # For writes, from the same pool. Writers that have waited for the lock must see
-        # what the others have written.
-        writing = engine.execution_options(isolation_level="READ COMMITTED")
-        db.engines[None] = writing  # type: ignore[index]
         return engine
 
 
@@ -114,8 +109,8 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
             "isolation_level": "IMMEDIATE",
         }
     else:
-        # A read is one statement: BEGIN and ROLLBACK would be two more round trips.
-        options["isolation_level"] = "AUTOCOMMIT"
+        # Writers that have waited for the lock must see what the others have written.
+        options["isolation_level"] = "READ COMMITTED"
         options["connect_args"] = {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
@@ -168,7 +163,7 @@ class SqliteFile:
             found = None
         if self.opened and not (found and os.path.samestat(found, self.opened)):
             lost = f"{self.name} was replaced or removed. Restart the service."
-            raise OperationalError(None, None, SqliteError(lost))
+            raise OperationalError(None, None, sqlite3.OperationalError(lost))
 
 
 def check_file() -> None:
@@ -217,6 +212,7 @@ def set_parameters(engine: sa.Engine, parameters: Mapping[str, str]) -> None:
     def set_in_connection(connection: Any, record: Any) -> None:
         arguments = [json.dumps(parameters), connection.info.backend_pid]
         is_pooled = connection.execute(SET_PARAMETERS, arguments).rowcount == 0
+        connection.commit()  # a rollback would take the parameters back
         record.info[POOLER] = is_pooled
         if is_pooled:
             connection.prepare_threshold = None
@@ -286,13 +282,20 @@ def fetch(
 def fetch_from(
     connection: sa.PoolProxiedConnection, sql: str, parameters: Mapping[str, Any]
 ) -> Sequence[Any]:
+    driver: Any = connection.driver_connection
+    begins = not isinstance(driver, sqlite3.Connection)
     cursor = connection.cursor()
     try:
+        if begins:  # BEGIN and ROLLBACK would be two more round trips
+            driver.autocommit = True
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        rows = cursor.fetchall()
+        if begins:
+            driver.autocommit = False
     except BaseException as error:
         connection.invalidate(error)  # it may have a half-read result
         raise
+    return rows
 
 
 @lru_cache
@@ -499,7 +502,8 @@ def is_conflict(error: SQLAlchemyError) -> bool:
     That is a serialization failure or a deadlock on PostgreSQL, SQLITE_BUSY on SQLite.
     """
     of_postgresql, of_sqlite = codes_of(error)
-    return of_postgresql in {"40001", "40P01"} or of_sqlite & 0xFF == SQLITE_BUSY
+    is_busy = of_sqlite & 0xFF == sqlite3.SQLITE_BUSY
+    return is_busy or of_postgresql in {"40001", "40P01"}
 
 
 def is_never_set_up(error: SQLAlchemyError) -> bool:
@@ -523,7 +527,7 @@ def is_outage(error: SQLAlchemyError) -> bool:
     On SQLite a wrong statement is an OperationalError too: that is no outage.
     """
     _, of_sqlite = codes_of(error)
-    return isinstance(error, OUTAGES) and of_sqlite != SQLITE_ERROR
+    return isinstance(error, OUTAGES) and of_sqlite != sqlite3.SQLITE_ERROR
 
 
 def codes_of(error: SQLAlchemyError) -> tuple[str, int]:
