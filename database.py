@@ -344,18 +344,18 @@ def transaction() -> Iterator[None]:
     :raise 503: the database was never set up
     :raise OperationalError: among others, if its SQLite file was replaced or removed
     """
-    info = current_session().info
-    info[AFTER_COMMIT] = []
+    session = current_session()
+    session.info[AFTER_COMMIT] = []
     try:
-        wait_for_lock()
+        wait_for_lock(session)
         check_file()
         yield
-        db.session.commit()
+        session.commit()
     except BaseException:
-        del info[AFTER_COMMIT]
-        db.session.rollback()
+        del session.info[AFTER_COMMIT]
+        session.rollback()
         raise
-    for call in info.pop(AFTER_COMMIT):
+    for call in session.info.pop(AFTER_COMMIT):
         call()
 
 
@@ -417,26 +417,25 @@ def refuse_changes() -> None:
         raise RuntimeError("Commit or roll back your own changes first.")
 
 
-def wait_for_lock() -> None:
+def wait_for_lock(session: Session) -> None:
     """Take the lock; retry after a serialization failure.
 
     A retry rolls back, so there is none if the session has changes of the shop.
     """
     seconds = extension().settings.get("ORDER_STATUSES_LOCK_TIMEOUT", 15)
     end = time.monotonic() + seconds
-    must_stay = has_work_of_shop()
+    must_stay = has_work_of_shop(session)
     while True:
         try:
-            return take_lock()
+            return take_lock(session)
         except OperationalError as error:
             if must_stay or not is_conflict(error) or time.monotonic() > end:
                 raise
-            db.session.rollback()
+            session.rollback()
 
 
-def has_work_of_shop() -> bool:
+def has_work_of_shop(session: Session) -> bool:
     """Return whether a rollback now would lose changes of the shop in its session."""
-    session = current_session()
     if session.new or session.dirty or session.deleted:
         return True
     if not session.in_transaction():
@@ -450,7 +449,7 @@ def has_work_of_shop() -> bool:
     )
 
 
-def take_lock() -> None:
+def take_lock(session: Session) -> None:
     """Take the lock by renewing the change tag: every other writer waits.
 
     :raise RuntimeError: a setting has changed since the mount
@@ -459,7 +458,6 @@ def take_lock() -> None:
     """
     check_unchanged()
     check_dialect()
-    session = current_session()
     if connection_of(session).execute(RENEW).rowcount == 0:
         raise not_initialised()
     innermost = session.get_nested_transaction() or session.get_transaction()

@@ -270,18 +270,23 @@ def renew_tag_of_shop(_: Any, connection: sa.Connection, changed: Base) -> None:
 
 
 @sa.event.listens_for(Base, "before_insert", propagate=True)
-@sa.event.listens_for(Base, "before_update", propagate=True)
-def check_again(_: Any, connection: sa.Connection, changed: Base) -> None:
-    """Check what is to be written: validators see no change in place."""
-    if isinstance(changed, Checked):
-        for name, attribute in sa.inspect(changed).attrs.items():
-            for value in attribute.history.added or ():
-                if name in changed.rules:
-                    before = name == "params" and stored_params(connection, changed)
-                    changed.valid(name, value, before)
+def check_new(_: Any, __: sa.Connection, new: Base) -> None:
+    """Check again what may have been assigned before there was an application."""
+    if isinstance(new, Checked):
+        for name in new.rules.keys() & vars(new).keys():
+            new.valid(name, getattr(new, name), None)
 
 
-def stored_params(connection: sa.Connection, status: Any) -> Any:
+@sa.event.listens_for(Status, "before_update")
+def check_params(_: Any, connection: sa.Connection, changed: Status) -> None:
+    """Check params again: validators see no change in place."""
+    history = sa.inspect(changed).attrs.params.history
+    for params in history.added or ():
+        old = history.deleted or [stored_params(connection, changed)]
+        changed.valid("params", params, old[0])
+
+
+def stored_params(connection: sa.Connection, status: Status) -> Any:
     """Return the params in the table: a change in place leaves no other trace."""
     query = sa.select(Status.__table__.c.params)
     return connection.scalar(query.filter_by(status_id=status.status_id))

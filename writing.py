@@ -14,7 +14,14 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 from . import auth, config, reading, schemas
 from .auth import Caller
-from .database import after_commit, db, refuse_changes, take_lock, transaction
+from .database import (
+    after_commit,
+    current_session,
+    db,
+    refuse_changes,
+    take_lock,
+    transaction,
+)
 from .models import TEXTS, FreedLetter, Key, Status, StatusText, Store, StoreText, User
 from .reading import OrderStatus
 from .schemas import MAX_PARAMS, STATUS_LETTERS, TOO_MANY_PARAMS
@@ -260,7 +267,7 @@ def replace_stores(names: Mapping[int, str], *, allow_empty: bool = False) -> No
     if not (names or allow_empty):
         raise ValueError("This would remove all storefronts: set allow_empty=True.")
     stores = [Store(store_id=store_id, name=name) for store_id, name in names.items()]
-    take_lock()
+    take_lock(current_session())
     # Without foreign keys, the other tables may have storefronts that Store lacks.
     ids = union(*(select(model.store_id) for model in (Store, StoreText, User)))
     remove_stores({*db.session.scalars(ids)} - {None, *names})
