@@ -472,7 +472,8 @@ def has_own_binds() -> bool:
 
 def current_session() -> Session:
     # Flask-SQLAlchemy's session is a registry of sessions, Lite's is the session.
-    return db.session() if callable(db.session) else db.session
+    session = current_app.extensions["sqlalchemy"].session
+    return cast(Session, session() if callable(session) else session)
 
 
 def connection_of(

@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
@@ -292,7 +292,16 @@ def stored_params(connection: sa.Connection, status: Status) -> Any:
     return connection.scalar(query.filter_by(status_id=status.status_id))
 
 
-UPSERTING: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+INSERTING: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+@lru_cache
+def upsert(model: type[Base], names: tuple[str, ...], dialect: str) -> sa.Insert:
+    """Return a statement that inserts a row, or sets these columns if it is there."""
+    new = INSERTING[dialect](model)
+    keys = model.__table__.primary_key
+    values = {name: new.excluded[name] for name in names}
+    return new.on_conflict_do_update(index_elements=keys, set_=values)
 
 
 # Not after_delete: the letter of an expired object is loaded here.
@@ -301,10 +310,8 @@ def note_freed_letter(_: Any, connection: sa.Connection, deleted: Status) -> Non
     """Note when a letter was freed, for each deletion by the ORM."""
     freed_at = datetime.now(UTC).replace(tzinfo=None)
     row = {"type": deleted.type, "status": deleted.status, "freed_at": freed_at}
-    new = UPSERTING[connection.dialect.name](FreedLetter).values(row)
-    keys = FreedLetter.__table__.primary_key
-    upsert = new.on_conflict_do_update(index_elements=keys, set_={"freed_at": freed_at})
-    connection.execute(upsert)
+    statement = upsert(FreedLetter, ("freed_at",), connection.dialect.name)
+    connection.execute(statement, row)
 
 
 @sa.event.listens_for(Status, "before_insert")

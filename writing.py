@@ -16,13 +16,24 @@ from . import auth, config, reading, schemas
 from .auth import Caller
 from .database import (
     after_commit,
+    connection_of,
     current_session,
     db,
     refuse_changes,
     take_lock,
     transaction,
 )
-from .models import TEXTS, FreedLetter, Key, Status, StatusText, Store, StoreText, User
+from .models import (
+    TEXTS,
+    FreedLetter,
+    Key,
+    Status,
+    StatusText,
+    Store,
+    StoreText,
+    User,
+    upsert,
+)
 from .reading import OrderStatus
 from .schemas import MAX_PARAMS, STATUS_LETTERS, TOO_MANY_PARAMS
 
@@ -194,10 +205,9 @@ def set_texts(
     """Set the texts among *fields* in the row of that *key*, new or old."""
     texts = {name: fields[name] for name in TEXTS if name in fields}
     if texts:
-        row = db.session.get(model, key, populate_existing=True) or model(**key)
-        for name, text in texts.items():
-            setattr(row, name, text)
-        db.session.add(row)
+        connection = connection_of(current_session())
+        statement = upsert(model, tuple(texts), connection.dialect.name)
+        connection.execute(statement, {**key, **texts})
 
 
 def merge(params: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
