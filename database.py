@@ -111,6 +111,7 @@ def engine_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     else:
         # Writers that have waited for the lock must see what the others have written.
         options["isolation_level"] = "READ COMMITTED"
+        options["pool_reset_on_return"] = None  # a session ends what it has begun
         options["connect_args"] = {
             "connect_timeout": settings["ORDER_STATUSES_CONNECT_TIMEOUT"],
             "keepalives_idle": 30,  # routers forget connections that are silent
