@@ -230,10 +230,10 @@ def test_database_that_takes_no_writes_is_503_for_writers(database: str) -> None
 def test_slow_sender_holds_no_transaction(database: str) -> None:
     class Slow(BytesIO):
         def readinto(self, buffer: Any) -> int:
-            time.sleep(0.5)
+            time.sleep(0.8)
             return super().readinto(buffer)
 
-    impatient = with_parameter(database, "idle_in_transaction_session_timeout", 100)
+    impatient = with_parameter(database, "idle_in_transaction_session_timeout", 500)
     with administrator(impatient) as client:
         sent = Slow(b"description=Test")
         response = client.put(f"{STATUSES}/2", input_stream=sent)
