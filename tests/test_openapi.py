@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy.exc import OperationalError
 
-from order_statuses import bodies, migrations, openapi, schemas
+from order_statuses import bodies, config, migrations, openapi, schemas
 from order_statuses.api import create_blueprint
 from order_statuses.app import create_app
 from order_statuses.auth import Caller, identify_user
@@ -104,6 +104,8 @@ def test_document_is_valid_openapi(prefix: str, settings: dict[str, str]) -> Non
 
 def test_file_is_the_document_of_the_default_settings(document: Json) -> None:
     contract = yaml.safe_load(openapi.FILE.read_text(encoding="utf-8"))
+    version = f"\nVersion {config.__version__} of the service.\n"
+    contract["info"]["description"] += version
     for name in ("StatusesEnvelope", "StoresEnvelope", "Paging"):
         del contract["components"]["schemas"][name]
     del contract["components"]["responses"]["PreconditionRequired"]
