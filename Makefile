@@ -51,6 +51,7 @@ clean:
 # With the newest pip: the one of Python 3.11 takes three times as long.
 .venv/created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "Installing into .venv, which takes about a minute ..."
 	$(PYTHON) -m venv --upgrade-deps .venv
 	touch $@
 
