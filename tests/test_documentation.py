@@ -1,8 +1,16 @@
-"""The documentation page: its requests, in its order, against its responses."""
+"""The documentation page: its requests, in its order, against its responses.
+
+And those of README.md and docs/api.md in the same way.
+"""
 
 import json
+import re
+import shlex
+from argparse import ArgumentParser
 
 from flask.testing import FlaskClient
+
+from .servers import ROOT
 
 PROCESSED = """
 {
@@ -102,3 +110,28 @@ def test_page_in_its_order(client: FlaskClient) -> None:
 
     deleted = client.delete("/api/2.0/statuses/3")
     assert (deleted.status_code, deleted.data) == (204, b"")
+
+
+CURL = re.compile(
+    r"```sh\ncurl (.*'http://127\.0\.0\.1:5000.*)\n```\n(?:```json\n(.*)\n```\n)?"
+)
+
+
+def test_lines_of_our_pages_print_what_is_below_them(client: FlaskClient) -> None:
+    pages = [ROOT / "README.md", ROOT / "docs" / "api.md"]
+    lines = CURL.findall("".join(page.read_text("utf-8") for page in pages))
+    curl = ArgumentParser()
+    curl.add_argument("url")
+    curl.add_argument("-X", default="GET")
+    curl.add_argument("--header", default="Accept: */*")
+    curl.add_argument("--data-binary")
+
+    assert len(lines) == 8
+    for line, printed in lines:
+        asked = curl.parse_args(shlex.split(line))
+        headers = dict([asked.header.split(": ")])
+        body = asked.data_binary
+        response = client.open(asked.url, method=asked.X, headers=headers, data=body)
+        # What is left out of a long response is an ellipsis.
+        expected = ".*".join(map(re.escape, printed.split("…")))
+        assert re.fullmatch(expected, response.text), line
