@@ -5,6 +5,7 @@ is a new major version.
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -110,20 +111,22 @@ OF_THE_SERVICE = {
     "ORDER_STATUSES_LOCK_TIMEOUT": "15",
     "ORDER_STATUSES_STATEMENT_TIMEOUT": "20",
 }
-OF_GUNICORN = {"WEB_CONCURRENCY": None, "WEB_THREADS": "1", "PORT": "8000"}
+# The number of cores is no number here.
+OF_GUNICORN = {"WEB_CONCURRENCY": "", "WEB_THREADS": "1", "PORT": "8000"}
 
 
 def test_settings_and_their_defaults() -> None:
     known = config.SETTINGS | config.SERVICE_SETTINGS
     of_gunicorn = re.findall(
-        r"read_number\(['\"](\w+)['\"]", (ROOT / "gunicorn.conf.py").read_text("utf-8")
+        r"read_number\(['\"](\w+)['\"], (\d*)",
+        (ROOT / "gunicorn.conf.py").read_text("utf-8"),
     )
 
     assert {name: setting.default for name, setting in known.items()} == (
         OF_THE_SERVICE | IN_A_SHOP
     )
     assert config.PULL_KEY == "ORDER_STATUSES_PULL_KEY"
-    assert set(of_gunicorn) == OF_GUNICORN.keys()
+    assert dict(of_gunicorn) == OF_GUNICORN
 
 
 def test_page_has_the_settings_and_their_defaults() -> None:
@@ -183,7 +186,8 @@ EXIT_STATUSES = [
     (2, "apply missing.json"),
     (2, "users --nothing"),
     (4, "apply other.json --dry-run"),
-    (4, "apply empty.json --dry-run --prune"),
+    (0, "apply fewer.json --dry-run"),
+    (4, "apply fewer.json --dry-run --prune"),
 ]
 
 
@@ -199,7 +203,9 @@ def test_exit_statuses(
     same = run(app, "export").stdout
     Path("same.json").write_text(same, encoding="utf-8")
     Path("other.json").write_text(same.replace("#97cf4d", "#000000"), encoding="utf-8")
-    Path("empty.json").write_text('{"stores": [], "statuses": []}')
+    fewer = json.loads(same)
+    fewer["stores"].pop()
+    Path("fewer.json").write_text(json.dumps(fewer))
     Path("wrong.json").write_text("[]")
 
     assert run(app, *command.split()).exit_code == status
