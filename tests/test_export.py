@@ -102,6 +102,15 @@ def test_standard_output_may_be_named(database: str) -> None:
     assert len(json.loads(exported.stdout)["statuses"]) == 11
 
 
+def test_error_names_the_file_that_was_asked_for(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "missing" / "statuses.json"
+
+    exported = run(app, "export", str(file))
+
+    problem = f"Error: {file} cannot be written: No such file or directory.\n"
+    assert (exported.exit_code, exported.stderr) == (1, problem)
+
+
 def test_mode_of_the_old_file_is_kept(app: Flask, tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.touch()
