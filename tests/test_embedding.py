@@ -59,6 +59,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Wheel) -> None:
         | folders
         | {"openapi.yaml", "seed.json", "py.typed"}
     }
+    assert all(Path(name).stem.isidentifier() for name in held if name.endswith(".py"))
 
 
 IMPORTED_BY_BLUEPRINT = """
