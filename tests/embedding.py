@@ -40,10 +40,13 @@ class Wheel(NamedTuple):
 
 
 def build_wheel(folder: Path) -> Wheel:
-    """Build and install the wheel in *folder*, without a network."""
+    """Build and install the wheel of the sdist in *folder*, without a network."""
     offline = ["--no-index", "--no-deps"]
     clone(folder / "source")
-    call([*PIP, "wheel", *offline, "--no-build-isolation", "./source"], folder)
+    build_sdist = [sys.executable, "-m", "hatchling", "build", "--target", "sdist"]
+    call([*build_sdist, "--directory", str(folder)], folder / "source")
+    (sdist,) = folder.glob("*.tar.gz")
+    call([*PIP, "wheel", *offline, "--no-build-isolation", str(sdist)], folder)
     call([sys.executable, "-m", "venv", "--without-pip", "env"], folder)
     (file,) = folder.glob("*.whl")
     python = folder / "env" / "bin" / "python"
@@ -56,8 +59,8 @@ def build_wheel(folder: Path) -> Wheel:
 
 def clone(folder: Path) -> None:
     """Copy the checkout, without what git ignores."""
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "instance", "build", "*-info")
-    shutil.copytree(ROOT, folder, ignore=ignored)
+    ignored = (".*", "__pycache__", "instance", "build", "*-info", "node_modules")
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*ignored))
 
 
 def fresh_app(*additions: str) -> str:

@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -83,10 +82,6 @@ class Machine:
             "listen 443": f"listen 127.0.0.1:{self.tls}",
             "db.example:": f"{host}:",
             "https://git.example/order-statuses.git": f"{folder}/upstream",
-            # Root has one whose packages are there, so that pip has nothing to do.
-            "/usr/bin/python3 -m venv": f"ln -s {sys.prefix}"
-            if user == "root"
-            else "/usr/bin/python3 -m venv",
             "runuser -u order-statuses": f"runuser -u {user}",
             "-o order-statuses -g order-statuses": f"-o {user}",
             "nginx -t": f"nginx -t -c {folder}/nginx.conf",
@@ -96,7 +91,7 @@ class Machine:
         for name in ("var/log/nginx", "var/lib", "root"):
             (folder / name).mkdir(parents=True)
         copy_checkout(folder / "upstream")
-        shutil.copy(ROOT / "requirements.txt", folder / "upstream")
+        shutil.copy(ROOT / "requirements.lock", folder / "upstream")
         shutil.copytree(ROOT / "deploy", folder / "upstream" / "deploy")
         for file in (folder / "upstream" / "deploy").iterdir():
             file.write_text(self.here(file.read_text()))
