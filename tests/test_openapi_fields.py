@@ -15,15 +15,8 @@ from order_statuses import bodies, config, schemas
 from order_statuses.app import create_app
 from order_statuses.reading import ID, OrderStatus, Storefront
 
-from .contract import NEVER_OPENED
-from .test_openapi import (
-    PREFIXES,
-    Json,
-    operations,
-    parameters,
-    resolve,
-    served,
-)
+from .contract import NEVER_OPENED, PREFIXES
+from .document import SETTINGS, Json, operations, parameters, resolve, served
 
 QUERIES = (schemas.PageQuery, schemas.StatusQuery, schemas.WriteQuery)
 PREFIX = "/api/2.0"
@@ -39,14 +32,19 @@ FORMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def app() -> Flask:
-    return create_app(NEVER_OPENED)
+@pytest.fixture(scope="module", params=SETTINGS)
+def settings(request: pytest.FixtureRequest) -> dict[str, str]:
+    return {**request.param, "ORDER_STATUSES_POSITION": "yes"}
 
 
 @pytest.fixture(scope="module")
-def document() -> Json:
-    return served(ORDER_STATUSES_POSITION="yes")
+def app(settings: dict[str, str]) -> Flask:
+    return create_app(NEVER_OPENED | settings)
+
+
+@pytest.fixture(scope="module")
+def document(settings: dict[str, str]) -> Json:
+    return served(**settings)
 
 
 @pytest.fixture(scope="module")
