@@ -15,6 +15,7 @@ import pytest
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, basic, fill
+from .document import operations, success
 from .embedding import CORS, Wheel
 from .servers import (
     flask_run,
@@ -27,7 +28,6 @@ from .servers import (
 )
 from .test_deployment import blocks
 from .test_logins import bearer, serving_api_shop
-from .test_openapi import operations, success
 
 if TYPE_CHECKING:  # make test runs without Playwright
     from playwright.sync_api import Browser

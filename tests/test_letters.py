@@ -16,8 +16,8 @@ from order_statuses.models import FreedLetter, Status
 from order_statuses.schemas import STATUS_LETTERS
 
 from .conftest import ADMINISTRATOR, client_of, service
+from .statuses import ORDER_LETTERS, STATUSES, create
 from .test_commands import run
-from .test_statuses import ORDER_LETTERS, STATUSES, create
 from .test_statuses_file import NEW, apply, export
 
 Json = dict[str, Any]
@@ -68,7 +68,11 @@ def test_letters_come_back_when_no_other_is_left_the_longest_free_first(
     assert "".join(addresses) == ORDER_LETTERS
     assert len(ORDER_LETTERS) + len("PCOFDBI") == len(STATUS_LETTERS) == 34
     assert [create(client)["status"] for _ in "CZ0AM"] == list("CZ0AM")
-    assert client.post(STATUSES, json={"description": "x"}).status_code == 400
+    assert client.post(STATUSES, json={"description": "x"}).json == {
+        "message": "Bad Request: All letters of this type are taken; "
+        "delete a status first.",
+        "status": 400,
+    }
 
 
 def test_letter_that_is_freed_twice_is_free_since_the_second_time(
@@ -246,6 +250,7 @@ def test_apply_leaves_freed_letters_alone(app: Flask) -> None:
     assert freed_letters(app) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("freed", "problem"),
     [
