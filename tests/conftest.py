@@ -33,6 +33,7 @@ from order_statuses.auth import key_hash
 from order_statuses.database import db
 from order_statuses.models import RENEW, Base, Key, Status, Store, User
 
+from . import small_shop
 from .contract import CheckedClient
 from .embedding import Wheel, build_wheel
 
@@ -66,6 +67,11 @@ ADMINISTRATOR = "admin@shop.example"
 BOUND = "one@shop.example"  # to store 1
 DATABASES = ("sqlite", "postgresql")
 numbers = count()
+
+# Of what one of the databases alone can do, or where it does not matter which it is.
+on_sqlite, on_postgresql = (
+    pytest.mark.parametrize("databases", [kind], indirect=True) for kind in DATABASES
+)
 
 
 class Databases(Protocol):
@@ -295,6 +301,28 @@ def bound_client(app: Flask) -> FlaskClient:
 def stranger(app: Flask) -> FlaskClient:
     """Someone without credentials."""
     return app.test_client()
+
+
+@pytest.fixture
+def empty_shop(empty_database: str) -> Iterator[Flask]:
+    """A shop that has no tables yet."""
+    with small_shop.open_shop(empty_database) as shop:
+        yield shop
+
+
+@pytest.fixture
+def shop(database: str) -> Iterator[Flask]:
+    """A shop with its own tables beside ours."""
+    with small_shop.open_shop(database) as shop:
+        with shop.app_context():
+            small_shop.db.create_all()
+        yield shop
+
+
+@pytest.fixture
+def visitor(shop: Flask) -> FlaskClient:
+    """Whoever visits the shop; its login takes all for its owner."""
+    return shop.test_client()
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from order_statuses.database import db
 from order_statuses.models import Status
 from order_statuses.reading import get_status_or_404, list_statuses
 
+from .commands import DRY_RUN, NEW, apply, export, of
 from .conftest import ADMINISTRATOR, client_of, service
 from .test_statuses import STATUSES, create, problems, read
-from .test_statuses_file import DRY_RUN, NEW, apply, export, of
 
 IN_STORE = "/api/2.0/stores/1/statuses"
 NOT_A_POSITION = ["Must be a whole number from 0 to 999999."]
