@@ -1,5 +1,6 @@
 """Fixtures: an initialised service on each database, and its callers."""
 
+import json
 import shutil
 import sqlite3
 from base64 import b64encode
@@ -33,7 +34,7 @@ from order_statuses.auth import key_hash
 from order_statuses.database import db
 from order_statuses.models import RENEW, Base, Key, Status, Store, User
 
-from . import small_shop
+from . import commands, small_shop
 from .contract import CheckedClient
 from .embedding import Wheel, build_wheel
 
@@ -301,6 +302,13 @@ def bound_client(app: Flask) -> FlaskClient:
 def stranger(app: Flask) -> FlaskClient:
     """Someone without credentials."""
     return app.test_client()
+
+
+@pytest.fixture
+def file(app: Flask) -> commands.Json:
+    """The default statuses, with a second store, as a file."""
+    exported: commands.Json = json.loads(commands.export(app))
+    return exported
 
 
 @pytest.fixture

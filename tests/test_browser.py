@@ -15,7 +15,8 @@ import pytest
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, basic, fill
-from .embedding import CORS, Wheel
+from .docs import code, section
+from .embedding import CORS, Wheel, bearer, serving_api_shop
 from .servers import (
     flask_run,
     free_port,
@@ -25,8 +26,6 @@ from .servers import (
     nginx_of,
     wait_until,
 )
-from .test_deployment import blocks
-from .test_logins import bearer, serving_api_shop
 from .test_openapi import operations, success
 
 if TYPE_CHECKING:  # make test runs without Playwright
@@ -267,8 +266,8 @@ def api(
 def service_with_cors(database_url: str, origin: str, folder: Path) -> Iterator[str]:
     """Serve as docs/deployment.md says of CORS; yield the address of nginx."""
     fill(database_url)
-    (line,) = blocks("CORS")
-    (headers,) = blocks("CORS", "nginx")
+    (line,) = code(section("CORS"))
+    (headers,) = code(section("CORS"), "nginx")
     name, value = line.strip().split("=")
     settings: dict[str, Any] = {name: value.strip('"').replace(NAMED, origin)}
     port = free_port()

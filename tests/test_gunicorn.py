@@ -19,8 +19,15 @@ import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, Databases, basic
-from .servers import ROOT, Server, activated, running, serving, wait_until
-from .test_servers import copy_checkout
+from .servers import (
+    ROOT,
+    Server,
+    activated,
+    clone,
+    running,
+    serving,
+    wait_until,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -214,7 +221,7 @@ def test_wrong_setting_of_gunicorn_is_named(
 
 def reloadable(folder: Path, database: str) -> tuple[list[str], dict[str, str]]:
     """Make a checkout in *folder*; return what starts its gunicorn."""
-    copy_checkout(folder)
+    clone(folder)
     options = ["--bind=127.0.0.1:0", f"--pid={folder}/pid", "wsgi:app"]
     command = [sys.executable, "-m", "gunicorn", *options]
     settings = {"DATABASE_URL": database, "WEB_CONCURRENCY": "2"}

@@ -1,7 +1,6 @@
 """Real servers: several processes on one database, and flask run."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from .conftest import ADMINISTRATOR, KEY, basic
 from .servers import (
     ROOT,
+    clone,
     free_port,
     gunicorn,
     responds,
@@ -111,19 +111,8 @@ def test_chunked_body_under_uwsgi_is_411(database: str) -> None:
     assert status == 411
 
 
-def copy_checkout(folder: Path) -> None:
-    for file in ROOT.iterdir():
-        if file.suffix in {".py", ".json", ".yaml"} or file.name in {
-            ".flaskenv",
-            "migrations",
-            "page",
-        }:
-            copy = shutil.copytree if file.is_dir() else shutil.copy
-            copy(file, folder / file.name)
-
-
 def test_flask_run_serves_a_fresh_checkout(tmp_path: Path) -> None:
-    copy_checkout(tmp_path)
+    clone(tmp_path)
     environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
     command = [sys.executable, "-m", "flask", "run", "--port=0"]
 

@@ -31,8 +31,7 @@ from .conftest import (
     fill,
     service,
 )
-from .servers import ROOT, SECONDS, serving
-from .test_servers import copy_checkout
+from .servers import ROOT, SECONDS, clone, serving
 
 NEXT_MIGRATION = """
 import sqlalchemy as sa
@@ -108,7 +107,7 @@ def test_development_server_says_that_a_database_is_from_before_the_release(
 @pytest.fixture
 def next_version(tmp_path: Path) -> Path:
     """A checkout of the next version."""
-    copy_checkout(tmp_path)
+    clone(tmp_path)
     migration = NEXT_MIGRATION.format(head=migrations.versions()[0])
     (tmp_path / "migrations" / "versions" / "next.py").write_text(migration)
     return tmp_path
