@@ -17,16 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, settings
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    delete,
-    event,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Engine, Table, delete, event, insert, select, text
 
 from order_statuses import migrations
 from order_statuses.app import create_app

@@ -18,13 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from order_statuses import migrations
 from order_statuses.database import create_file, db, transaction
-from order_statuses.models import (
-    Base,
-    Key,
-    Status,
-    StatusText,
-    Store,
-)
+from order_statuses.models import Base, Key, Status, StatusText, Store
 
 from .commands import change, export, run
 from .conftest import PostgresDatabases, on_postgresql, service

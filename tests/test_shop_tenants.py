@@ -13,14 +13,7 @@ from sqlalchemy import Connection, create_engine, event, inspect, text, update
 from order_statuses import config, migrations, reading, writing
 from order_statuses.models import Base, StatusText
 
-from .conftest import (
-    ADMINISTRATOR,
-    KEY,
-    Databases,
-    basic,
-    on_postgresql,
-    settings_of,
-)
+from .conftest import ADMINISTRATOR, KEY, Databases, basic, on_postgresql, settings_of
 from .small_shop import OWNER, STATUSES, db, mount
 
 
