@@ -1,5 +1,6 @@
 """Fixtures: an initialised service on each database, and its callers."""
 
+import json
 import shutil
 import sqlite3
 from base64 import b64encode
@@ -16,16 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, settings
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    delete,
-    event,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Engine, Table, delete, event, insert, select, text
 
 from order_statuses import migrations
 from order_statuses.app import create_app
@@ -33,6 +25,7 @@ from order_statuses.auth import key_hash
 from order_statuses.database import db
 from order_statuses.models import RENEW, Base, Key, Status, Store, User
 
+from . import commands, small_shop
 from .contract import CheckedClient
 from .embedding import Wheel, build_wheel
 
@@ -64,8 +57,14 @@ def is_saved(item: pytest.Item) -> bool:
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
 BOUND = "one@shop.example"  # to store 1
+KEY_ID = key_hash(KEY + ADMINISTRATOR)[:8]  # the administrator's
 DATABASES = ("sqlite", "postgresql")
 numbers = count()
+
+# Of what one of the databases alone can do, or where it does not matter which it is.
+on_sqlite, on_postgresql = (
+    pytest.mark.parametrize("databases", [kind], indirect=True) for kind in DATABASES
+)
 
 
 class Databases(Protocol):
@@ -307,6 +306,35 @@ def bound_client(app: Flask) -> FlaskClient:
 def stranger(app: Flask) -> FlaskClient:
     """Someone without credentials."""
     return app.test_client()
+
+
+@pytest.fixture
+def file(app: Flask) -> commands.Json:
+    """The default statuses, with a second store, as a file."""
+    exported: commands.Json = json.loads(commands.export(app))
+    return exported
+
+
+@pytest.fixture
+def empty_shop(empty_database: str) -> Iterator[Flask]:
+    """A shop that has no tables yet."""
+    with small_shop.open_shop(empty_database) as shop:
+        yield shop
+
+
+@pytest.fixture
+def shop(database: str) -> Iterator[Flask]:
+    """A shop with its own tables beside ours."""
+    with small_shop.open_shop(database) as shop:
+        with shop.app_context():
+            small_shop.db.create_all()
+        yield shop
+
+
+@pytest.fixture
+def visitor(shop: Flask) -> FlaskClient:
+    """Whoever visits the shop; its login takes all for its owner."""
+    return shop.test_client()
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class CheckedClient(FlaskClient):
             path = without_api_php(request.query_string.decode("latin-1"))["PATH_INFO"]
         for prefix in PREFIXES:
             if path == f"{prefix}/docs" or path.startswith(f"{prefix}/docs/"):
-                break  # the page, which is for people: test_page.py has it
+                break  # the page, which is for people: test_docs_page.py has it
             if path == prefix or path.startswith(f"{prefix}/"):
                 address = path.removeprefix(prefix)
                 contract_of(self.application, prefix).check(method, address, response)

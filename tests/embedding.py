@@ -1,28 +1,25 @@
-"""What a shop that installs the wheel is made of: an environment, and its folder."""
+"""Shops in folders of their own, which install the wheel and follow embedding.md."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from sysconfig import get_path
 from textwrap import indent
 from typing import NamedTuple
 
-from .servers import ROOT
+import httpx
+
+from .docs import EMBEDDING, code
+from .servers import ROOT, Server, call, clean_environment, clone, running
 
 SHOP = ROOT / "tests" / "shop"
-PAGE = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
-def examples(language: str) -> list[str]:
-    """Return the examples of docs/embedding.md in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-FRESH_APP, *ADDITIONS = examples("python")
+FRESH_APP, *ADDITIONS = code(EMBEDDING, "python")
 # For the file of Flask-Migrate, and for the tests; the others are for the shop's own.
 (GET_METADATA,) = (example for example in ADDITIONS if "get_metadata" in example)
 (FIXTURES,) = (example for example in ADDITIONS if "fixture" in example)
@@ -57,40 +54,13 @@ def build_wheel(folder: Path) -> Wheel:
     return Wheel(file, python)
 
 
-def clone(folder: Path) -> None:
-    """Copy the checkout, without what git ignores."""
-    ignored = (".*", "__pycache__", "instance", "build", "*-info", "node_modules")
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*ignored))
-
-
 def fresh_app(*additions: str) -> str:
     """Return the fresh application with *additions*, put where they say."""
-    code, mount = FRESH_APP, "    app.register_blueprint(create_blueprint()"
+    app, mount = FRESH_APP, "    app.register_blueprint(create_blueprint()"
     for addition in additions:
         outside, _, inside = addition.partition("# In create_app, before the mount:\n")
-        code = f"{outside}\n{code}".replace(mount, f"{indent(inside, ' ' * 4)}{mount}")
-    return code
-
-
-def call(command: list[str], folder: Path, **environment: str) -> str:
-    """Run *command* in *folder*, and return what it prints.
-
-    :raise AssertionError: with all that it says, if it fails
-    """
-    called = subprocess.run(
-        command,
-        cwd=folder,
-        env=clean_environment() | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert called.returncode == 0, called.stdout + called.stderr
-    return called.stdout
-
-
-def clean_environment() -> dict[str, str]:
-    ours = ("DATABASE_URL", "FLASK_", "ORDER_STATUSES_", "PYTHONPATH")
-    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        app = f"{outside}\n{app}".replace(mount, f"{indent(inside, ' ' * 4)}{mount}")
+    return app
 
 
 class Shop(NamedTuple):
@@ -138,3 +108,57 @@ def migrate(shop: Shop) -> str:
     shop.call("flask", "db", "upgrade")
     (file,) = (shop.folder / "migrations" / "versions").glob("*_statuses.py")
     return file.read_text()
+
+
+@contextmanager
+def serving_shop(
+    python: str, folder: Path, application: str, **environment: str
+) -> Iterator[Server]:
+    """Serve the *application* of *folder*."""
+    options = ["--bind=127.0.0.1:0", "--no-control-socket"]
+    command = [python, "-m", "gunicorn", *options, application]
+    with running(command, folder, clean_environment() | environment) as server:
+        yield server
+
+
+# A shop without pages, whose login is by token.
+
+# What such a shop has before the mount: a login that gives tokens, and a page.
+OF_THE_SHOP = """
+from datetime import timedelta
+from flask_jwt_extended import JWTManager, create_access_token, jwt_required
+
+# In create_app, before the mount:
+app.config["JWT_SECRET_KEY"] = "a secret of the tests, which is long enough"
+JWTManager(app)
+
+@app.get("/token/<int(signed=True):seconds>")
+def token(seconds):
+    lifetime = timedelta(seconds=seconds)
+    return create_access_token("manager@shop.example", expires_delta=lifetime)
+
+@app.get("/orders")
+@jwt_required()
+def orders():
+    return []
+"""
+
+
+@contextmanager
+def serving_api_shop(
+    wheel: Wheel, folder: Path, *additions: str, mount: str = "create_blueprint()"
+) -> Iterator[Server]:
+    """Serve the fresh application with tokens, and other *additions* of the page."""
+    app = fresh_app(OF_THE_SHOP, JWT, *additions)
+    (folder / "app.py").write_text(app.replace("create_blueprint()", mount))
+    python = str(wheel.python)
+    seed = "flask order-statuses seed --create-tables"
+    call([python, "-m", *seed.split()], folder)
+    with serving_shop(python, folder, "app:create_app()") as server:
+        yield server
+
+
+def bearer(server: Server, seconds: int = 60) -> dict[str, str]:
+    """Return the header with a token that lives some *seconds*."""
+    token = httpx.get(f"{server.url}/token/{seconds}").text
+    return {"Authorization": f"Bearer {token}"}

@@ -21,10 +21,10 @@ import pytest
 from tools.load import SECONDS, TYPES, Load, load
 
 from .conftest import PostgresDatabases, fill
-from .servers import ROOT, Server, serving, wait_until
+from .docs import OPERATIONS
+from .servers import Server, serving, wait_until
 
-PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-(SERVERS,) = re.findall(r"@/statuses\?(host=a:5432&host=b:5432.*)\"", PAGE)
+(SERVERS,) = re.findall(r"@/statuses\?(host=a:5432&host=b:5432.*)\"", OPERATIONS)
 
 
 class Outcome(NamedTuple):

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,6 +32,35 @@ class Server(NamedTuple):
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
+
+
+def clone(folder: Path) -> None:
+    """Copy the checkout into *folder*, without what git ignores."""
+    names = (".git", ".venv*", ".*_cache", "__pycache__", "node_modules", "instance")
+    ignored = shutil.ignore_patterns(*names, "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True)
+
+
+def call(command: Sequence[str | Path], folder: Path, **environment: str) -> str:
+    """Run *command* in *folder*, and return what it prints.
+
+    :raise AssertionError: with all that it says, if it fails
+    """
+    called = subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert called.returncode == 0, called.stdout + called.stderr
+    return called.stdout
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without settings of the service."""
+    ours = ("DATABASE_URL", "FLASK_", "ORDER_STATUSES_", "PYTHONPATH")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
 
 
 @contextmanager

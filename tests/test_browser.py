@@ -15,8 +15,9 @@ import pytest
 
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, basic, fill
+from .docs import code, section
 from .document import operations, success
-from .embedding import CORS, Wheel
+from .embedding import CORS, Wheel, bearer, serving_api_shop
 from .servers import (
     flask_run,
     free_port,
@@ -26,8 +27,6 @@ from .servers import (
     nginx_of,
     wait_until,
 )
-from .test_deployment import blocks
-from .test_logins import bearer, serving_api_shop
 
 if TYPE_CHECKING:  # make test runs without Playwright
     from playwright.sync_api import Browser
@@ -267,8 +266,8 @@ def api(
 def service_with_cors(database_url: str, origin: str, folder: Path) -> Iterator[str]:
     """Serve as docs/deployment.md says of CORS; yield the address of nginx."""
     fill(database_url)
-    (line,) = blocks("CORS")
-    (headers,) = blocks("CORS", "nginx")
+    (line,) = code(section("CORS"))
+    (headers,) = code(section("CORS"), "nginx")
     name, value = line.strip().split("=")
     settings: dict[str, Any] = {name: value.strip('"').replace(NAMED, origin)}
     port = free_port()

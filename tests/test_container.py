@@ -19,15 +19,15 @@ from sqlalchemy import make_url
 from tools.load import TYPES, load
 
 from .conftest import DATABASES, PostgresDatabases, fill
+from .docs import DEPLOYMENT
 from .faults import outcome
-from .servers import ROOT, SECONDS, Server, free_port, running
+from .servers import ROOT, SECONDS, Server, clone, free_port, running
 
 pytestmark = pytest.mark.slow
 
-DOCUMENTATION = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-IN_CONTAINER = re.findall("^docker exec statuses (.*)", DOCUMENTATION, re.MULTILINE)
+IN_CONTAINER = re.findall("^docker exec statuses (.*)", DEPLOYMENT, re.MULTILINE)
 ADD_USER, BACK_UP, REMOVE_BACKUP = map(shlex.split, IN_CONTAINER)
-RESTORE = re.findall("order-statuses:1.0 sh -c '(.*)' < backup.db", DOCUMENTATION)[0]
+RESTORE = re.findall("order-statuses:1.0 sh -c '(.*)' < backup.db", DEPLOYMENT)[0]
 
 BASE, IMAGE = "localhost/base", "localhost/order-statuses"
 USER = "admin@shop.example"
@@ -195,11 +195,10 @@ def test_image_has_what_the_service_reads(container: Container) -> None:
 def test_change_of_code_installs_nothing(
     buildah: Buildah, log: str, tmp_path: Path
 ) -> None:
-    others = shutil.ignore_patterns(".venv", ".git", ".*_cache")
-    checkout = shutil.copytree(ROOT, tmp_path / "checkout", ignore=others)
-    (checkout / "new.py").touch()
+    clone(tmp_path)
+    (tmp_path / "new.py").touch()
 
-    rebuilt = buildah.build(checkout)
+    rebuilt = buildah.build(tmp_path)
 
     assert INSTALLS in log
     assert INSTALLS not in rebuilt

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import socket
 import ssl
 import subprocess
@@ -24,15 +23,12 @@ from sqlalchemy.engine import make_url
 from order_statuses.auth import key_hash
 
 from .conftest import ADMINISTRATOR
+from .docs import DEPLOYMENT, code, section
 from .faults import Postgres, postgres_programs, postgres_to_kill
-from .servers import ROOT, SECONDS, Server, free_port, running, stop, wait_until
-from .test_servers import copy_checkout
+from .servers import SECONDS, Server, clone, free_port, running, stop, wait_until
 
 pytestmark = pytest.mark.slow
 
-PAGE = "".join(
-    (ROOT / "docs" / name).read_text() for name in ("deployment.md", "operations.md")
-)
 STATUS = "/api/2.0/statuses/2"
 NGINX = """
 user root;
@@ -45,18 +41,6 @@ http {{
     include {folder}/etc/nginx/conf.d/*.conf;
 }}
 """
-
-
-def section(heading: str) -> str:
-    return PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-
-
-def blocks(heading: str, language: str = "sh") -> list[str]:
-    """Return what a section of the pages tells its reader to type."""
-    fence = rf"^```{language}\n(.*?)^```$"
-    found = re.findall(fence, section(heading), re.MULTILINE | re.DOTALL)
-    assert found, heading
-    return found
 
 
 class Machine:
@@ -90,9 +74,7 @@ class Machine:
             (folder / name).mkdir(parents=True)
         for name in ("var/log/nginx", "var/lib", "root"):
             (folder / name).mkdir(parents=True)
-        copy_checkout(folder / "upstream")
-        shutil.copy(ROOT / "requirements.lock", folder / "upstream")
-        shutil.copytree(ROOT / "deploy", folder / "upstream" / "deploy")
+        clone(folder / "upstream")
         for file in (folder / "upstream" / "deploy").iterdir():
             file.write_text(self.here(file.read_text()))
         call("git", "init", "--quiet", f"{folder}/upstream")
@@ -169,13 +151,13 @@ class Machine:
 
     def key(self, *arguments: str) -> str:
         """Do what the page says of the first user, for any; return the key."""
-        (block,) = [b for b in blocks("The service") if "add-user" in b]
+        (block,) = [b for b in code(section("The service")) if "add-user" in b]
         return self.follow(" ".join([block.rstrip(), *arguments])).strip()
 
     def install(self, database: str) -> None:
         """Follow the page to the first user, with its section for *database*."""
         for heading in ("Install", database, "The service"):
-            for block in blocks(heading):
+            for block in code(section(heading)):
                 printed = self.follow(block)
         self.first_key = printed.strip()
 
@@ -204,7 +186,7 @@ def machine() -> Iterator[Machine]:
         host = str(make_url(postgres.url).query["host"])
         machine = Machine("root", host, started)
         machine.postgres = postgres.url
-        (roles,) = blocks("PostgreSQL", "sql")
+        (roles,) = code(section("PostgreSQL"), "sql")
         psql = f"psql --quiet --set ON_ERROR_STOP=1 $TARGET <<'END'\n{roles}END"
         machine.follow(psql, TARGET=postgres.url)
         ask_for_passwords(postgres)
@@ -258,7 +240,7 @@ def test_nginx_passes_what_the_api_needs(
     assert "X-Request-ID" in client.get("/").headers
     log = (machine.folder / "var/log/nginx/order-statuses.log").read_text().splitlines()
     assert [line for line in log if " 200 " in line][-2].endswith(" s from-outside")
-    (filter_,) = re.findall("^failregex = (.*)$", PAGE, re.MULTILINE)
+    (filter_,) = re.findall("^failregex = (.*)$", DEPLOYMENT, re.MULTILINE)
     matched = [line for line in log if "1 matched" in call_fail2ban(line, filter_)]
     assert matched == [line for line in log if '" 401 ' in line] != []
 
@@ -286,7 +268,7 @@ def test_sqlite_path_leads_to_a_service_of_its_own_user() -> None:
     with ExitStack() as started:
         machine = Machine("nobody", "nowhere", started)
         machine.install("SQLite")
-        (probe,) = blocks("PgBouncer, failover, several machines", "nginx")
+        (probe,) = code(section("PgBouncer, failover, several machines"), "nginx")
         nginx = machine.folder / "etc/nginx/conf.d/order-statuses.conf"
         probe = machine.here(probe).replace("10.0.0.0/8", "127.0.0.1")
         nginx.write_text(nginx.read_text().replace("server {", f"server {{\n{probe}"))
@@ -367,7 +349,7 @@ def test_upgrade_and_the_way_back_refuse_no_request(
     with ThreadPoolExecutor() as threads:
         readers = [threads.submit(ask) for _ in range(3)]
         try:
-            for block in blocks("Upgrade"):  # and back
+            for block in code(section("Upgrade")):  # and back
                 follow_to_new_workers(machine, block)
                 versions.append(version())
         finally:
@@ -380,7 +362,7 @@ def test_upgrade_and_the_way_back_refuse_no_request(
 def test_backup_is_restored_under_the_running_service(
     machine: Machine, client: httpx.Client
 ) -> None:
-    back_up, restore, *_ = blocks("Backup and restore")
+    back_up, restore, *_ = code(section("Backup and restore"))
     describe(client, "Before")
     assert description(client) == "Before"
     machine.follow(back_up)
@@ -427,7 +409,7 @@ def test_sqlite_moves_back_and_then_to_postgresql(
     auth = ("two@shop.example", machine.follow(add, **environment).strip())
     add = f"{flask} add-user all@shop.example"
     everyone = ("all@shop.example", machine.follow(add, **environment).strip())
-    *_, back_up, restore = blocks("Backup and restore")
+    *_, back_up, restore = code(section("Backup and restore"))
     port = str(free_port())
     base = f"http://127.0.0.1:{port}"
     with (
@@ -446,7 +428,7 @@ def test_sqlite_moves_back_and_then_to_postgresql(
         german.raise_for_status()
         listed = client.get("/api/2.0/statuses?lang_code=ru").json()
 
-    (roles,) = blocks("PostgreSQL", "sql")
+    (roles,) = code(section("PostgreSQL"), "sql")
     create = re.sub(r"(DATABASE|connect) statuses", r"\1 moved", roles)
     create = create[create.index("CREATE DATABASE") :]
     psql = f"psql --quiet --set ON_ERROR_STOP=1 $SERVER <<'END'\n{create}END"
@@ -454,7 +436,7 @@ def test_sqlite_moves_back_and_then_to_postgresql(
     file, shell = files_of_operator
     server = machine.settings()["DATABASE_URL"].replace("/statuses?", "/moved?")
     shell.write_text(shell.read_text().replace("/statuses?", "/moved?"))
-    export, copy = blocks("From SQLite to PostgreSQL")
+    export, copy = code(section("From SQLite to PostgreSQL"))
     file.write_text("".join(f'{name}="{x}"\n' for name, x in environment.items()))
     machine.follow(export)
     file.write_text(file.read_text().replace(environment["DATABASE_URL"], server))
@@ -479,7 +461,7 @@ def test_metrics_arrive_at_a_statsd(machine: Machine) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
         statsd.settimeout(SECONDS)
-        (setting,) = re.findall('`GUNICORN_CMD_ARGS="(--statsd-host .*?)"', PAGE)
+        (setting,) = re.findall('`GUNICORN_CMD_ARGS="(--statsd-host .*?)"', DEPLOYMENT)
         ours = f"127.0.0.1:{statsd.getsockname()[1]}"
         arguments = setting.replace("127.0.0.1:8125", ours)
         with machine.serve(PORT=port, GUNICORN_CMD_ARGS=arguments):

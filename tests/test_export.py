@@ -1,159 +1,70 @@
-"""Where export writes: a file whole or not at all, and what is no file plainly."""
+"""The command export: what it writes."""
 
 import json
-import os
-import stat
-import subprocess
-import sys
-from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
+from typing import Any
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from .servers import ROOT
-from .test_commands import run
+from .commands import export, of, run
+from .conftest import ADMINISTRATOR, client_of, watching
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    subprocess.run(mount, check=True)
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def test_export_is_canonical(app: Flask) -> None:
+    text = export(app)
+    exported = json.loads(text)
 
-
-@pytest.mark.slow
-def test_full_disk_leaves_the_good_file(
-    app: Flask, client: FlaskClient, small_disk: Path
-) -> None:
-    file = small_disk / "statuses.json"
-    run(app, "export", str(file))
-    good = file.read_bytes()
-    header = {"email_header": "x" * 65_535}
-    for status_id in range(1, 12):
-        client.put(f"/api/2.0/statuses/{status_id}", json=header)
-    (small_disk / "other").write_bytes(b"x" * 600_000)
-
-    failed = run(app, "export", str(file))
-
-    assert (failed.exit_code, failed.stdout) == (1, "")
-    assert "No space left on device" in failed.stderr
-    assert file.read_bytes() == good
-    assert sorted(os.listdir(small_disk)) == ["other", "statuses.json"]
-
-
-@pytest.mark.slow
-def test_full_disk_leaves_no_secret_file(
-    app: Flask, client: FlaskClient, small_disk: Path
-) -> None:
-    (small_disk / "other").write_bytes(b"x" * 1024 * 1024)
-    file = small_disk / "everything.json"
-
-    failed = run(app, "export", "--users", str(file))
-    (small_disk / "other").unlink()
-    again = run(app, "export", "--users", str(file))
-
-    assert (failed.exit_code, again.exit_code) == (1, 0)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-
-@pytest.mark.slow
-def test_device_stays_a_device(app: Flask, tmp_path: Path) -> None:
-    null = tmp_path / "null"
-    os.mknod(null, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-
-    assert run(app, "export", str(null)).exit_code == 0
-    assert stat.S_ISCHR(null.stat().st_mode)
-
-
-def test_pipe_stays_a_pipe(app: Flask, tmp_path: Path) -> None:
-    pipe, read = tmp_path / "pipe", []
-    os.mkfifo(pipe)
-    reader = Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
-    reader.start()
-
-    exported = run(app, "export", str(pipe))
-    reader.join(10)
-
-    assert exported.exit_code == 0
-    assert read == [run(app, "export").stdout]
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-
-
-def test_standard_output_may_be_named(database: str) -> None:
-    command = [sys.executable, "-m", "flask", "order-statuses", "export"]
-    environment = os.environ | {"DATABASE_URL": database}
-
-    exported = subprocess.run(
-        [*command, "/dev/stdout"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
+    assert text == json.dumps(exported, ensure_ascii=False, indent=2) + "\n"
+    assert [(s["type"], s["status"]) for s in exported["statuses"]] == sorted(
+        (s["type"], s["status"]) for s in exported["statuses"]
+    )
+    assert (
+        of(exported, "P")
+        == {"position": 0}
+        | json.loads(Path("seed.json").read_text(encoding="utf-8"))["statuses"][0]
     )
 
-    assert exported.stderr == ""
-    assert len(json.loads(exported.stdout)["statuses"]) == 11
 
-
-def test_error_names_the_file_that_was_asked_for(app: Flask, tmp_path: Path) -> None:
-    file = tmp_path / "missing" / "statuses.json"
-
-    exported = run(app, "export", str(file))
-
-    problem = f"Error: {file} cannot be written: No such file or directory.\n"
-    assert (exported.exit_code, exported.stderr) == (1, problem)
-
-
-def test_mode_of_the_old_file_is_kept(app: Flask, tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.touch()
-    old.chmod(0o604)
-    umask = os.umask(0o027)
-
-    for file in (old, new):
-        run(app, "export", str(file))
-    os.umask(umask)
-
-    modes = [stat.S_IMODE(file.stat().st_mode) for file in (old, new)]
-    assert modes == [0o604, 0o640]
-    assert old.read_bytes() == new.read_bytes()
-
-
-def test_link_stays_a_link(app: Flask, tmp_path: Path) -> None:
-    link, file = tmp_path / "link", tmp_path / "file"
-    link.symlink_to("file")
-
-    run(app, "export", str(link))
-    first = file.read_bytes()
-    file.write_bytes(b"")
-    run(app, "export", str(link))
-
-    assert link.is_symlink()
-    assert file.read_bytes() == first
-
-
-def test_link_to_itself_becomes_the_file(app: Flask, tmp_path: Path) -> None:
-    link = tmp_path / "link"
-    link.symlink_to("link")
-
-    assert run(app, "export", str(link)).exit_code == 0
-    assert len(json.loads(link.read_text())["statuses"]) == 11
-
-
-@pytest.mark.parametrize("name", ["missing/file", "."])
-def test_file_that_cannot_be_written_is_named(
-    app: Flask, tmp_path: Path, name: str
+def test_empty_text_is_exported_and_none_is_not(
+    app: Flask, client: FlaskClient
 ) -> None:
-    failed = run(app, "export", str(tmp_path / name))
+    client.put("/api/2.0/statuses/2?lang_code=ru", json={"email_subj": ""})
+    for text in ("x", None):
+        client.put("/api/2.0/stores/1/statuses/2", json={"email_subj": text})
+    client.put("/api/2.0/stores/1/statuses/2", json={"email_header": ""})
 
-    assert failed.exit_code == 1
-    assert failed.stderr.startswith("Error: ")
-    assert str(tmp_path) in failed.stderr
-    assert list(tmp_path.iterdir()) == []
+    exported = of(json.loads(export(app)), "C")
+
+    assert exported["texts"]["ru"]["email_subj"] == ""
+    assert exported["store_texts"] == {"1": {"en": {"email_header": ""}}}
+
+
+def test_export_is_of_one_moment_while_others_write(app: Flask, tmp_path: Path) -> None:
+    client, file, numbers = client_of(app, ADMINISTRATOR), tmp_path / "file", count()
+
+    def change_all(number: int) -> None:
+        changes = {"position": number, "description": f"Text {number}"}
+        client.put("/api/2.0/statuses/2", json=changes)
+        client.post("/api/2.0/statuses", json={"description": f"New {number}"})
+        run(app, "add-user", f"user{number}@shop.example")
+
+    def write(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # A bound, since an export that waits for silence would never end.
+        is_export = current_thread() is main_thread()
+        if is_export and "FROM order" in statement and (number := next(numbers)) < 8:
+            other = Thread(target=change_all, args=(number,))  # its own session
+            other.start()
+            other.join()
+
+    with watching(app, "before_cursor_execute", write):
+        assert run(app, "export", str(file), "--users").exit_code == 0
+
+    exported = json.loads(file.read_text())
+    complete, letters = of(exported, "C"), {s["status"] for s in exported["statuses"]}
+    assert complete["position"] == 0
+    assert complete["texts"]["en"]["description"] == "Text 0"
+    assert letters & {"A", "E", "G"} == {"A"}
+    assert len(exported["users"]) == 3

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from order_statuses import config, migrations
 from order_statuses.database import db
 
-from .conftest import service
+from .conftest import on_postgresql, service
 
 NOT_READY = {"message": "Service Unavailable: The service is not ready.", "status": 503}
 
@@ -87,7 +87,7 @@ def test_service_is_ready_for_tables_of_a_newer_version(database: str) -> None:
         assert app.test_client().get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+@on_postgresql
 def test_service_is_not_ready_without_its_grants(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,10 +15,9 @@ from order_statuses.database import db
 from order_statuses.models import FreedLetter, Status
 from order_statuses.schemas import STATUS_LETTERS
 
+from .commands import NEW, apply, export, run
 from .conftest import ADMINISTRATOR, client_of, service
 from .statuses import ORDER_LETTERS, STATUSES, create
-from .test_commands import run
-from .test_statuses_file import NEW, apply, export
 
 Json = dict[str, Any]
 

@@ -13,8 +13,7 @@ from order_statuses.database import db
 from order_statuses.models import Base, Status, StatusText, StoreText
 
 from .conftest import ADMINISTRATOR, client_of
-from .embedding import call
-from .servers import ROOT
+from .servers import ROOT, call
 
 COMPLETE = "/api/2.0/statuses/2"
 WRONG: list[tuple[type[Base], str, Any]] = [

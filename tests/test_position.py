@@ -11,10 +11,10 @@ from order_statuses.database import db
 from order_statuses.models import Status
 from order_statuses.reading import get_status_or_404, list_statuses
 
+from .commands import DRY_RUN, NEW, apply, export, of
 from .conftest import ADMINISTRATOR, client_of, service
 from .statuses import IN_STORE, STATUSES, create, problems, read
 from .statuses import ids as ids_of
-from .test_statuses_file import DRY_RUN, NEW, apply, export, of
 
 
 def ids(client: FlaskClient, address: str = STATUSES) -> list[str]:

@@ -23,10 +23,9 @@ from order_statuses import config, openapi
 from order_statuses.cli import commands
 from order_statuses.reading import OrderStatus
 
-from .conftest import ADMINISTRATOR
+from .commands import run
+from .conftest import ADMINISTRATOR, KEY_ID
 from .servers import ROOT
-from .test_commands import run
-from .test_tracing import KEY_ID
 
 pytestmark = pytest.mark.one_database
 
@@ -211,7 +210,7 @@ def test_exit_statuses(
     assert run(app, *command.split()).exit_code == status
 
 
-# In the line of a request; test_tracing has those in the line of a write.
+# In the line of a request; test_request_id_and_log has those in the line of a write.
 LOG_FIELDS = [
     "%(h)s",
     "%(t)s",

@@ -18,17 +18,14 @@ from order_statuses import pull as module
 from order_statuses.app import create_app
 from order_statuses.config import PULL_KEY, SettingError
 
+from . import docs
+from .commands import Json, export, run
 from .conftest import ADMINISTRATOR, BOUND, SqliteDatabases, basic, client_of, service
 from .conftest import KEY as OUR_KEY
 from .conftest import fill as fill_ours
 from .contract import NEVER_OPENED
-from .embedding import call, clone
 from .old_shop import KEY, USER, OldShop, as_json, listening, status, texts
-from .servers import ROOT, free_port, gunicorn
-from .test_commands import run
-from .test_statuses_file import export
-
-Json = dict[str, Any]
+from .servers import call, clone, free_port, gunicorn
 
 EN_DE = {"ORDER_STATUSES_LANGUAGES": "en,de"}
 THREE = {"ORDER_STATUSES_LANGUAGES": "en,ru,de"}
@@ -69,10 +66,7 @@ def here() -> Flask:
 
 
 def pull(app: Flask, url: str, *options: str, user: str = USER, key: str = KEY) -> Any:
-    return app.test_cli_runner().invoke(
-        args=["order-statuses", "pull", url, "--user", user, *options],
-        env={PULL_KEY: key},
-    )
+    return run(app, "pull", url, "--user", user, *options, env={PULL_KEY: key})
 
 
 def statuses_in(pulled: Any) -> dict[str, Json]:
@@ -602,11 +596,8 @@ def test_url_that_is_not_plain_is_refused(here: Flask, url: str) -> None:
 
 @one_version
 def test_key_is_asked_for_and_not_shown(here: Flask, shop: OldShop, url: str) -> None:
-    asked = here.test_cli_runner().invoke(
-        args=["order-statuses", "pull", url, "--user", USER],
-        env={PULL_KEY: None},
-        input=f"{KEY}\n",
-    )
+    alone = {PULL_KEY: None}
+    asked = run(here, "pull", url, "--user", USER, env=alone, input=f"{KEY}\n")
 
     assert asked.exit_code == 0
     assert statuses_in(asked) == expected(shop)
@@ -742,9 +733,7 @@ def test_shop_moves_in_as_the_readme_says(tmp_path: Path) -> None:
     shop.statuses[0]["position"] = 90
     folder = tmp_path / "checkout"
     clone(folder)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## Move in from CS-Cart\n")[2].partition("\n## ")[0]
-    script = section.partition("```sh\n")[2].partition("```")[0]
+    script, *_ = docs.code(docs.section("Move in from CS-Cart", docs.README))
     flask = f"{sys.executable} -m flask"
     with listening(shop) as url:
         for theirs, ours in {

@@ -62,7 +62,7 @@ def add_customer(app, email, **fields):
 
 
 def token_of(page):
-    return re.search('name="csrf_token" value="(.+)"', page.text)[1]
+    return re.search('name="csrf_token".*? value="(.+?)"', page.text)[1]
 
 
 def log_in(client, email, password="a password"):

@@ -13,14 +13,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from order_statuses.auth import key_hash
-
-from .conftest import ADMINISTRATOR, BOUND, KEY, basic
+from .conftest import ADMINISTRATOR, BOUND, KEY, KEY_ID, basic, on_sqlite
+from .docs import OPERATIONS
 from .servers import ROOT, Server, serving
 
 pytestmark = pytest.mark.one_database
 
-KEY_ID = key_hash(KEY + ADMINISTRATOR)[:8]
 WHO = f"'{ADMINISTRATOR}' {KEY_ID}"
 STATUSES = "/api/2.0/statuses"
 
@@ -113,8 +111,7 @@ ACCESS = re.compile(
 
 def settings_in_docs(name: str) -> str:
     """Return the one line of docs/operations.md that sets *name*."""
-    page = (ROOT / "docs" / "operations.md").read_text()
-    (value,) = re.findall(rf"^{name} = (.*)$", page, re.MULTILINE)
+    (value,) = re.findall(rf"^{name} = (.*)$", OPERATIONS, re.MULTILINE)
     return str(value)
 
 
@@ -131,7 +128,7 @@ def ask(server: Server, path: str, email: str = "", **headers: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@on_sqlite
 def test_log_of_a_server_tells_who_asked_for_what(database: str) -> None:
     break_it = "ALTER TABLE order_statuses_status RENAME TO gone"
     with serving(database) as server:
@@ -168,7 +165,7 @@ def test_log_of_a_server_tells_who_asked_for_what(database: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@on_sqlite
 def test_log_may_be_json_lines(database: str, tmp_path: Path) -> None:
     settings = tmp_path / "gunicorn.conf.py"
     settings.write_text(
@@ -194,7 +191,7 @@ def test_log_may_be_json_lines(database: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@on_sqlite
 def test_fail2ban_matches_each_401_and_nothing_else(database: str) -> None:
     with serving(database) as server:
         before = len(log_of(server))

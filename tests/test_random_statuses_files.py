@@ -16,6 +16,7 @@ from sqlalchemy import Table
 from order_statuses.models import Base, Key, User
 from order_statuses.reading import OrderStatus, list_statuses
 
+from .commands import Json, apply, change, change_tag, export, run
 from .conftest import (
     DATABASES,
     PostgresDatabases,
@@ -24,8 +25,6 @@ from .conftest import (
     restore,
     service,
 )
-from .test_commands import run
-from .test_statuses_file import Json, apply, change, change_tag, export
 
 Rows = dict[Table, list[dict[str, Any]]]
 

@@ -1,7 +1,10 @@
 """Reading and writing in the process of a shop, without HTTP."""
 
+import json
 import logging
+import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError, asdict
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from order_statuses import (
     create_status,
     delete_status,
     find_status,
+    list_statuses,
+    reading,
     status_created,
     status_deleted,
     status_updated,
@@ -24,7 +29,7 @@ from order_statuses import (
 from order_statuses.models import ChangeTag, StatusText
 
 from .conftest import settings_of, statements_of
-from .test_mounting import STATUSES, db, open_shop, receiving
+from .small_shop import STATUSES, db, open_shop, receiving
 
 JOB = "nightly job"
 PACKED = {"description": "Packed", "params": {"color": "#97cf4d"}}
@@ -40,6 +45,54 @@ def shop(database: str) -> Iterator[Flask]:
 @pytest.fixture
 def visitor(shop: Flask) -> FlaskClient:
     return shop.test_client()
+
+
+def test_statuses_are_listed_as_over_http(shop: Flask, visitor: FlaskClient) -> None:
+    read = [asdict(status) for status in list_statuses("O", lang_code="ru")]
+    shown = visitor.get(f"{STATUSES}?lang_code=ru").json
+
+    assert [status.pop("position") for status in read] == ["0"] * 7
+    assert json.dumps(read) == json.dumps(shown)
+
+
+@pytest.mark.one_database
+def test_statuses_are_listed_as_a_store_sees_them(shop: Flask) -> None:
+    update_status(2, {"email_subj": "is ready"}, store_id=2, caller=JOB)
+
+    assert list_statuses("O")[1].email_subj == "has been completed"
+    assert list_statuses("O", store_id=2)[1].email_subj == "is ready"
+
+
+@pytest.mark.one_database
+def test_fields_do_not_depend_on_the_order_of_columns(
+    shop: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list_statuses("O")
+    tag, *columns = reading.STATUSES_OF_TYPE.selected_columns
+    reordered = reading.STATUSES_OF_TYPE.with_only_columns(
+        tag, *reversed(columns), maintain_column_froms=True
+    )
+    monkeypatch.setattr(reading, "STATUSES_OF_TYPE", reordered)
+
+    assert list_statuses("O") == read
+
+
+@pytest.mark.one_database
+def test_what_is_read_is_immutable(shop: Flask) -> None:
+    status = list_statuses("O")[0]
+
+    with pytest.raises(FrozenInstanceError):
+        status.description = "x"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        status.params["color"] = "x"  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(status)) == status  # noqa: S301
+    assert len({status, status}) == 1
+
+
+def test_shop_reads_in_its_own_transaction(shop: Flask) -> None:
+    db.get_or_404(Status, 2).params = {"color": "#000000"}
+
+    assert list_statuses("O")[1].params == {"color": "#000000"}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,14 @@ from sqlalchemy import func, select, text, update
 from order_statuses.database import db, fetch
 from order_statuses.models import ChangeTag, User
 
-from .conftest import ADMINISTRATOR, client_of, engine_of, service
+from .conftest import (
+    ADMINISTRATOR,
+    client_of,
+    engine_of,
+    on_postgresql,
+    on_sqlite,
+    service,
+)
 
 STATUSES = "/api/2.0/statuses"
 UNAVAILABLE = {
@@ -35,9 +42,6 @@ COUNT_OTHERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND datname = current_database()
 """
-
-only_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-only_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 
 
 @contextmanager
@@ -103,7 +107,7 @@ def replace(file: Path) -> None:
     shutil.move(shutil.copy(file, f"{file}.copy"), file)
 
 
-@only_sqlite
+@on_sqlite
 @pytest.mark.parametrize("change", [remove, replace])
 def test_write_to_a_file_that_is_no_longer_there_is_503(
     database: str, caplog: pytest.LogCaptureFixture, change: Callable[[Path], None]
@@ -145,7 +149,7 @@ def test_exhausted_pool_is_503(impatient: FlaskClient) -> None:
     assert impatient.get(STATUSES).status_code == 200
 
 
-@only_postgresql
+@on_postgresql
 def test_reads_and_writes_of_a_thread_need_one_connection(database: str) -> None:
     with administrator(database) as client, psycopg.connect(database) as observer:
         assert client.get(STATUSES).status_code == 200
@@ -177,7 +181,7 @@ def test_writer_waits_only_so_long_and_readers_never(
         assert client.get(STATUSES).status_code == 200
 
 
-@only_postgresql
+@on_postgresql
 def test_connections_that_the_server_closed_are_replaced(
     app: Flask, client: FlaskClient
 ) -> None:
@@ -197,7 +201,7 @@ def test_connections_that_the_server_closed_are_replaced(
     assert client.get(STATUSES).status_code == 200
 
 
-@only_postgresql
+@on_postgresql
 def test_connection_of_an_interrupted_read_is_not_used_again(
     app: Flask, client: FlaskClient
 ) -> None:
@@ -218,7 +222,7 @@ def test_connection_of_an_interrupted_read_is_not_used_again(
     assert client.get(STATUSES).status_code == 200
 
 
-@only_postgresql
+@on_postgresql
 def test_database_that_takes_no_writes_is_503_for_writers(database: str) -> None:
     read_only = with_parameter(database, "default_transaction_read_only", "on")
     with administrator(read_only) as client:
@@ -226,7 +230,7 @@ def test_database_that_takes_no_writes_is_503_for_writers(database: str) -> None
         assert client.get(STATUSES).status_code == 200
 
 
-@only_postgresql
+@on_postgresql
 def test_slow_sender_holds_no_transaction(database: str) -> None:
     class Slow(BytesIO):
         def readinto(self, buffer: Any) -> int:
@@ -241,7 +245,7 @@ def test_slow_sender_holds_no_transaction(database: str) -> None:
     assert response.status_code == 200
 
 
-@only_postgresql
+@on_postgresql
 def test_timeouts_of_postgresql(app: Flask) -> None:
     shown = {
         "lock_timeout": "15s",
@@ -253,7 +257,7 @@ def test_timeouts_of_postgresql(app: Flask) -> None:
             assert connection.exec_driver_sql(f"SHOW {name}").scalar() == value
 
 
-@only_sqlite
+@on_sqlite
 def test_broken_sqlite_file_is_an_error_of_the_server(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

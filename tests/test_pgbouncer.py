@@ -17,13 +17,10 @@ from sqlalchemy.engine import make_url
 
 from order_statuses.database import db
 
-from .conftest import ADMINISTRATOR, KEY, fill, service
+from .conftest import ADMINISTRATOR, KEY, fill, on_postgresql, service
 from .servers import free_port, gunicorn, is_open, stop, wait_until
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("databases", ["postgresql"], indirect=True),
-]
+pytestmark = [pytest.mark.slow, on_postgresql]
 
 CONFIGURATION = """
 [databases]
