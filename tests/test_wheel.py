@@ -59,7 +59,7 @@ def test_wheel_asks_for_what_the_blueprint_imports_and_no_more(wheel: Wheel) -> 
     (metadata,) = (name for name in held.namelist() if name.endswith("/METADATA"))
     required = message_from_bytes(held.read(metadata)).get_all("Requires-Dist", [])
     asked = {re.split("[>=]", text)[0] for text in required if "extra" not in text}
-    command = [wheel.python, "-c", IMPORTED_BY_BLUEPRINT]
+    command = [str(wheel.python), "-c", IMPORTED_BY_BLUEPRINT]
     names = call(command, wheel.file.parent).split()
     imported = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
 
