@@ -124,7 +124,9 @@ def test_document_has_the_security_scheme_of_the_shop(scheme: Json) -> None:
 def test_document_of_a_login_without_a_scheme_names_none() -> None:
     document = served(**NOBODY)
 
-    assert "securitySchemes" not in document["components"]
+    components = document["components"]
+    assert "securitySchemes" not in components
+    assert not components["headers"]["WWW-Authenticate"]["required"]
     assert "security" not in document
     OpenAPIV31SpecValidator(document).validate()
 
