@@ -7,6 +7,7 @@ from werkzeug.test import TestResponse
 
 STATUSES = "/api/2.0/statuses"
 IN_STORE = "/api/2.0/stores/1/statuses"
+TEXTS = ("description", "email_subj", "email_header")
 ORDER_LETTERS = "AEGHJKLMQRSUVWXYZ0123456789"  # which no default status has
 
 
@@ -21,6 +22,11 @@ def read(client: FlaskClient, address: str) -> dict[str, Any]:
     shown: dict[str, Any] | None = client.get(address).json
     assert shown is not None
     return shown
+
+
+def texts(client: FlaskClient, address: str) -> list[str]:
+    shown = read(client, address)
+    return [shown[name] for name in TEXTS]
 
 
 def ids(response: TestResponse) -> list[str]:

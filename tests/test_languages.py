@@ -12,11 +12,10 @@ from order_statuses.database import db
 from order_statuses.models import StatusText
 
 from .conftest import ADMINISTRATOR, client_of, service
-from .statuses import IN_STORE, STATUSES, create, problems, read
+from .statuses import IN_STORE, STATUSES, TEXTS, create, problems, read, texts
 
 COMPLETE = f"{STATUSES}/2"
 IN_MAIN_STORE = f"{IN_STORE}/2"
-TEXTS = ("description", "email_subj", "email_header")
 
 Restart = Callable[..., FlaskClient]
 
@@ -31,11 +30,6 @@ def restart(database: str) -> Iterator[Restart]:
             return client_of(started.enter_context(restarted), ADMINISTRATOR)
 
         yield start
-
-
-def texts(client: FlaskClient, address: str) -> list[str]:
-    shown = read(client, address)
-    return [shown[name] for name in TEXTS]
 
 
 def test_language_is_chosen_by_the_query(client: FlaskClient) -> None:

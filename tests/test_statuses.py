@@ -5,9 +5,7 @@ from json import dumps
 import pytest
 from flask.testing import FlaskClient
 
-from .statuses import STATUSES, assert_error, create, problems, read
-
-TEXTS = ("description", "email_subj", "email_header")
+from .statuses import STATUSES, TEXTS, assert_error, create, problems, read
 
 
 def test_created_status_reads_back_in_the_documentations_order(

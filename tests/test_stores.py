@@ -5,17 +5,12 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from .statuses import IN_STORE, STATUSES, assert_error, problems, read
+from .statuses import IN_STORE, STATUSES, assert_error, problems, texts
 
 COMPLETE = f"{STATUSES}/2"
 IN_MAIN_STORE = f"{IN_STORE}/2"
 MAIN = {"company_id": "1", "company": "Main store"}
 SECOND = {"company_id": "2", "company": "Second store"}
-
-
-def texts(client: FlaskClient, address: str) -> list[str]:
-    shown = read(client, address)
-    return [shown[name] for name in ("description", "email_subj", "email_header")]
 
 
 def test_storefronts_are_listed_in_both_forms(client: FlaskClient) -> None:
