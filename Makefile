@@ -3,7 +3,7 @@ PORT ?= 5000
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run install install-npm test test-lowest test-slow bench soak screenshot check format clean
+.PHONY: run install install-npm test test-lowest test-slow bench soak screenshot lock check format clean
 
 run: .venv/served
 	$(BIN)/flask run --host 127.0.0.1 --port $(PORT)
@@ -31,6 +31,10 @@ soak: .venv/equipped
 screenshot: .venv/equipped
 	$(BIN)/python -m tools.screenshot
 
+# The newest versions that requirements.txt allows, for every Python and platform.
+lock: .venv/equipped
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes --output-file requirements.lock requirements.txt
+
 # mypy knows a package by its folder: it sees one of links to the modules.
 check: .venv/equipped
 	$(BIN)/ruff format --check .
@@ -51,6 +55,7 @@ clean:
 # With the newest pip: the one of Python 3.11 takes three times as long.
 .venv/created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "Installing into .venv, which takes about a minute ..."
 	$(PYTHON) -m venv --upgrade-deps .venv
 	touch $@
 

@@ -353,8 +353,9 @@ def write(file: str, content: bytes, is_secret: bool = False) -> None:
             click.echo(content, nl=False)
         else:
             statuses_file.write_file(file, content, is_secret)
-    except OSError as error:
-        raise click.ClickException(str(error)) from error
+    except OSError as error:  # which names the file beside
+        problem = error.strerror and f"{file} cannot be written: {error.strerror}."
+        raise click.ClickException(problem or str(error)) from error
 
 
 def parse_codes(name: str, given: str | None) -> Any:

@@ -292,7 +292,10 @@ def stored_params(connection: sa.Connection, status: Status) -> Any:
     return connection.scalar(query.filter_by(status_id=status.status_id))
 
 
-INSERTING: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+INSERTING: dict[str, Callable[[type[Base]], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
 
 
 @lru_cache

@@ -118,6 +118,9 @@ def describe(list_form: str, server: str) -> Json:
     *server* is the path where the API is mounted, its variables in braces.
     """
     contract: Json = json.loads(read())
+    contract["info"]["description"] += (
+        f"\nVersion {config.__version__} of the service.\n"
+    )
     contract["servers"] = [{"url": server}]
     if names := re.findall("{(.+?)}", server):
         variables = {name: {"default": name} for name in names}

@@ -57,6 +57,7 @@ def is_saved(item: pytest.Item) -> bool:
 KEY = "a-key-of-the-tests"
 ADMINISTRATOR = "admin@shop.example"
 BOUND = "one@shop.example"  # to store 1
+KEY_ID = key_hash(KEY + ADMINISTRATOR)[:8]  # the administrator's
 DATABASES = ("sqlite", "postgresql")
 numbers = count()
 
@@ -212,7 +213,11 @@ def shared_app(databases: Databases, template: str) -> Iterator[Flask]:
 @pytest.fixture(scope="session")
 def rows(shared_app: Flask) -> dict[Table, list[dict[str, Any]]]:
     """All that the database of the shared service holds at first."""
-    with shared_app.app_context(), db.engine.connect() as connection:
+    return rows_of(shared_app)
+
+
+def rows_of(app: Flask) -> dict[Table, list[dict[str, Any]]]:
+    with app.app_context(), db.engine.connect() as connection:
         return {
             table: [dict(row) for row in connection.execute(select(table)).mappings()]
             for table in Base.metadata.sorted_tables
@@ -232,6 +237,14 @@ def app(shared_app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> Iterator[
     reading = ("SELECT", "BEGIN")
     has_written = not all(statement.lstrip().startswith(reading) for statement in sent)
     restore(shared_app, rows if has_written else {})
+
+
+@pytest.fixture
+def unchanged(app: Flask) -> Iterator[None]:
+    """Fail a test that changes the database, be it the change tag alone."""
+    before = rows_of(app)
+    yield
+    assert rows_of(app) == before
 
 
 def restore(app: Flask, rows: dict[Table, list[dict[str, Any]]]) -> None:

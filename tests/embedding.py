@@ -37,10 +37,13 @@ class Wheel(NamedTuple):
 
 
 def build_wheel(folder: Path) -> Wheel:
-    """Build and install the wheel in *folder*, without a network."""
+    """Build and install the wheel of the sdist in *folder*, without a network."""
     offline = ["--no-index", "--no-deps"]
     clone(folder / "source")
-    call([*PIP, "wheel", *offline, "--no-build-isolation", "./source"], folder)
+    build_sdist = [sys.executable, "-m", "hatchling", "build", "--target", "sdist"]
+    call([*build_sdist, "--directory", str(folder)], folder / "source")
+    (sdist,) = folder.glob("*.tar.gz")
+    call([*PIP, "wheel", *offline, "--no-build-isolation", str(sdist)], folder)
     call([sys.executable, "-m", "venv", "--without-pip", "env"], folder)
     (file,) = folder.glob("*.whl")
     python = folder / "env" / "bin" / "python"

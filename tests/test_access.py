@@ -1,5 +1,7 @@
-"""Who may do what: API users, and tricked browsers."""
+"""Who may do what: credentials, API users, and users who are bound to a store."""
 
+from base64 import b64encode
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,18 +13,13 @@ from order_statuses.auth import Caller
 from order_statuses.database import db
 from order_statuses.models import Key, User
 
-from .conftest import (
-    ADMINISTRATOR,
-    BOUND,
-    KEY,
-    basic,
-    client_of,
-    settings_of,
-)
+from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, settings_of
+from .statuses import assert_error
 
 pytestmark = pytest.mark.one_database
 
 CHALLENGE = 'Basic realm="User email/API key", charset="UTF-8"'
+WRITING = ("POST", "PUT", "DELETE", "PATCH")
 
 # rule, method, and the status code for an administrator, a user bound to store 1, and a
 # stranger. Store 1 and status 3 stand in the rules' places; status 3 may be deleted.
@@ -38,6 +35,10 @@ ACCESS = [
     ("/stores/<store_id>/statuses/<status_id>", "GET", 200, 200, 401),
     ("/stores/<store_id>/statuses/<status_id>", "PUT", 200, 200, 401),
     ("/openapi.json", "GET", 200, 200, 200),
+    ("/openapi.json", "HEAD", 200, 200, 200),
+    *(("/openapi.json", method, 405, 405, 401) for method in WRITING),
+    ("/openapi.json", "OPTIONS", 204, 204, 401),
+    *((f"/openapi{end}", "GET", 404, 404, 401) for end in ("", ".yaml", ".json/x")),
     ("/docs", "GET", 200, 200, 200),
     *((f"/docs/{file}", "GET", 200, 200, 200) for file in openapi.FILES),
     ("/", "GET", 404, 404, 401),
@@ -85,22 +86,19 @@ def test_access_table_is_complete(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("method", "address"),
     [
-        ("GET", "/stores/2"),
-        ("GET", "/stores/99"),
-        ("GET", "/stores/01"),
-        ("GET", "/stores/2/statuses"),
-        ("GET", "/stores/2/statuses/2"),
-        ("PUT", "/stores/2/statuses/2"),
-        ("PUT", "/stores/99/statuses/2"),
+        *product(["GET", "HEAD"], ["2", "99", "01", "abc"]),
+        *product(["GET", "HEAD"], ["2/statuses", "2/statuses/2", "99/statuses/999"]),
+        *product(["PUT"], ["2/statuses/2", "99/statuses/2"]),
     ],
 )
 def test_other_stores_are_forbidden_whether_they_exist_or_not(
     bound_client: FlaskClient, method: str, address: str
 ) -> None:
-    refused = bound_client.open(f"/api/2.0{address}", method=method, data=BODY)
+    refused = bound_client.open(f"/api/2.0/stores/{address}", method=method, data=BODY)
 
     assert refused.status_code == 403
-    assert "message" in (refused.json or {})
+    if method != "HEAD":
+        assert_error(refused, 403)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -132,14 +130,15 @@ def test_bound_user_sees_one_store(bound_client: FlaskClient) -> None:
     ]
 
 
+def encoded(credentials: bytes) -> str:
+    return "Basic " + b64encode(credentials).decode()
+
+
 @pytest.mark.parametrize(
     "authorization",
     [
-        "",
-        "Basic",
-        "Basic !!!",
-        "Basic YQ",
-        "Basic /////w==",
+        *("", "\xff", "Basic", "Basic =", "Basic !!!", "Basic YQ", "Basic /////w=="),
+        "Basic \xff\xff\xff\xff",
         "Bearer " + KEY + ADMINISTRATOR,
         basic(ADMINISTRATOR, "wrong"),
         basic(ADMINISTRATOR, ""),
@@ -147,14 +146,19 @@ def test_bound_user_sees_one_store(bound_client: FlaskClient) -> None:
         basic("nobody@shop.example", KEY + ADMINISTRATOR),
         basic(ADMINISTRATOR + "\0", KEY + ADMINISTRATOR),
         basic("", ""),
+        encoded(b"\xff:a"),
+        encoded(b"admin@shop.example:\xff"),
+        encoded(b"\0:\0"),
+        encoded("\ud800:a".encode(errors="surrogatepass")),
+        encoded(b"a@shop.example\r\n127.0.0.1 - admin:a"),
+        encoded(b"a" * 100_000),
     ],
 )
 def test_wrong_credentials_are_refused_alike(
-    stranger: FlaskClient, authorization: str
+    stranger: FlaskClient, caplog: pytest.LogCaptureFixture, authorization: str
 ) -> None:
-    refused = stranger.get(
-        "/api/2.0/statuses", headers={"Authorization": authorization}
-    )
+    sent = {"HTTP_AUTHORIZATION": authorization}
+    refused = stranger.get("/api/2.0/statuses", environ_overrides=sent)
 
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == CHALLENGE
@@ -163,6 +167,7 @@ def test_wrong_credentials_are_refused_alike(
         "by HTTP Basic.",
         "status": 401,
     }
+    assert "127.0.0.1" not in caplog.text
 
 
 RIGHT = basic(ADMINISTRATOR, KEY + ADMINISTRATOR)
@@ -240,156 +245,3 @@ def shop_client(app: Flask, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
 def test_reading_caller_reads_alone(shop_client: FlaskClient) -> None:
     assert shop_client.get("/api/2.0/statuses").status_code == 200
     assert shop_client.delete("/api/2.0/statuses/3").status_code == 403
-
-
-TRICKED = [
-    {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-site"},
-    {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
-    {"Sec-Fetch-Site": ""},
-    {"Origin": "null"},
-    {"Origin": "https://evil.example"},
-    {"Origin": "http://localhost:8000"},
-    {"Origin": "http://localhost.evil.example"},
-    {"Origin": "http://["},
-    {"Origin": ""},
-]
-HARMLESS = [
-    {},
-    {"Sec-Fetch-Site": "same-origin"},
-    {"Sec-Fetch-Site": "none", "Origin": "https://evil.example"},
-    {"Origin": "http://localhost"},
-    {"Origin": "https://LOCALHOST:443"},
-    {"Origin": "http://shop.example:8080", "Host": "shop.example:8080"},
-]
-
-
-@pytest.mark.parametrize("headers", TRICKED)
-@pytest.mark.parametrize(
-    ("method", "address"),
-    [("POST", ""), ("PUT", "/1"), ("DELETE", "/3")],
-)
-def test_tricked_browsers_write_nothing(
-    client: FlaskClient, method: str, address: str, headers: dict[str, str]
-) -> None:
-    refused = client.open(
-        f"/api/2.0/statuses{address}", method=method, data=BODY, headers=headers
-    )
-
-    assert refused.status_code == 403
-    assert refused.content_type == "application/json"
-
-
-@pytest.mark.parametrize("headers", TRICKED)
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_is_open_to_other_sites_with_credentials(
-    client: FlaskClient, method: str, headers: dict[str, str]
-) -> None:
-    response = client.open("/api/2.0/statuses", method=method, headers=headers)
-
-    assert response.status_code in {200, 204}
-
-
-@pytest.mark.parametrize("headers", HARMLESS)
-def test_requests_of_scripts_and_of_this_site_write(
-    client: FlaskClient, headers: dict[str, str]
-) -> None:
-    response = client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
-
-    assert response.status_code == 200
-
-
-ADMIN_PAGE = "https://admin.shop.example"
-SITES = ["cross-site", "same-site", "same-origin", "none", ""]
-
-
-@pytest.fixture
-def trusting_client(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> FlaskClient:
-    """An administrator of a service that trusts the pages of two origins."""
-    origins = ("https://shop.example:8443", ADMIN_PAGE)
-    app = client.application
-    monkeypatch.setitem(settings_of(app), "ORDER_STATUSES_TRUSTED_ORIGINS", origins)
-    return client
-
-
-@pytest.mark.parametrize("site", [{}, *({"Sec-Fetch-Site": s} for s in SITES)])
-@pytest.mark.parametrize(
-    ("method", "address"), [("POST", ""), ("PUT", "/1"), ("DELETE", "/3")]
-)
-def test_pages_of_trusted_origins_write(
-    trusting_client: FlaskClient, method: str, address: str, site: dict[str, str]
-) -> None:
-    written = trusting_client.open(
-        f"/api/2.0/statuses{address}",
-        method=method,
-        data=BODY,
-        headers=site | {"Origin": ADMIN_PAGE},
-    )
-
-    assert written.status_code in {200, 201, 204}
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        *TRICKED,
-        {"Origin": "http://admin.shop.example"},
-        {"Origin": "https://admin.shop.example:8443"},
-        {"Origin": "https://shop.example"},
-        {"Origin": "https://evil.admin.shop.example"},
-    ],
-)
-def test_pages_of_other_origins_do_not(
-    trusting_client: FlaskClient, headers: dict[str, str]
-) -> None:
-    refused = trusting_client.put("/api/2.0/statuses/1", data=BODY, headers=headers)
-
-    assert refused.status_code == 403
-
-
-# Before a page of another origin sends something, the browser asks.
-
-ASKED = {"Origin": ADMIN_PAGE, "Access-Control-Request-Method": "PUT"}
-
-
-@pytest.mark.parametrize(
-    ("address", "methods"),
-    [
-        ("/statuses", "GET, HEAD, POST, OPTIONS"),
-        ("/statuses/", "GET, HEAD, POST, OPTIONS"),
-        ("/statuses/999", "GET, HEAD, PUT, DELETE, OPTIONS"),
-        ("/stores", "GET, HEAD, OPTIONS"),
-        ("/stores/2/statuses/2", "GET, HEAD, PUT, OPTIONS"),
-        ("/openapi.json", "GET, HEAD, OPTIONS"),
-    ],
-)
-def test_preflight_needs_no_credentials(
-    stranger: FlaskClient, bound_client: FlaskClient, address: str, methods: str
-) -> None:
-    for client in (stranger, bound_client):
-        allowed = client.options(f"/api/2.0{address}", headers=ASKED)
-
-        assert (allowed.status_code, allowed.headers["Allow"]) == (204, methods)
-
-
-@pytest.mark.parametrize(
-    ("method", "address", "lacking"),
-    [
-        ("OPTIONS", "/nothing", None),
-        ("OPTIONS", "/", None),
-        ("OPTIONS", "/statuses", "Origin"),
-        ("OPTIONS", "/statuses", "Access-Control-Request-Method"),
-        ("GET", "/statuses", None),
-        ("PUT", "/statuses/2", None),
-        ("PATCH", "/statuses/2", None),
-    ],
-)
-def test_nothing_but_a_preflight_goes_without_credentials(
-    stranger: FlaskClient, method: str, address: str, lacking: str | None
-) -> None:
-    headers = {name: value for name, value in ASKED.items() if name != lacking}
-    refused = stranger.open(f"/api/2.0{address}", method=method, headers=headers)
-
-    assert refused.status_code == 401

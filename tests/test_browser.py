@@ -16,6 +16,7 @@ import pytest
 from .browser import CHROMIUM, Visit, chromium, visiting
 from .conftest import ADMINISTRATOR, KEY, basic, fill
 from .docs import code, section
+from .document import operations, success
 from .embedding import CORS, Wheel, bearer, serving_api_shop
 from .servers import (
     flask_run,
@@ -26,7 +27,6 @@ from .servers import (
     nginx_of,
     wait_until,
 )
-from .test_openapi import operations, success
 
 if TYPE_CHECKING:  # make test runs without Playwright
     from playwright.sync_api import Browser

@@ -1,11 +1,9 @@
 """Settings, and the starts that they stop."""
 
-import doctest
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,9 +16,9 @@ from order_statuses.config import SettingError
 
 from .conftest import settings_of
 from .contract import NEVER_OPENED
+from .servers import ROOT
 
 NOBODY = 65534
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(
@@ -241,10 +239,3 @@ def test_blueprint_needs_a_prefix_of_its_own(prefix: str | None) -> None:
 
     with pytest.raises(ValueError, match="url_prefix"):
         app.register_blueprint(create_blueprint("another"), url_prefix=prefix)
-
-
-@pytest.mark.parametrize("file", sorted(ROOT.glob("[a-z]*.py")), ids=lambda f: f.stem)
-def test_examples_in_docstrings_are_true(file: Path) -> None:
-    if file.stem not in {"gunicorn.conf", "order_statuses", "setup", "wsgi"}:
-        module = import_module(f"order_statuses.{file.stem}")
-        assert doctest.testmod(module).failed == 0

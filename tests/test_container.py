@@ -178,7 +178,7 @@ def test_image_has_the_service_and_nothing_else(container: Container) -> None:
     folders = {file.parts[0] for file in files if len(file.parts) > 1}
     suffixes = {file.suffix for file in files if file.parts[0] != "page"}
     assert folders == {"migrations", "page"}
-    assert suffixes <= {".py", ".json", ".yaml", ".txt", ".mako"}
+    assert suffixes <= {".py", ".json", ".yaml", ".lock", ".mako"}
 
 
 def test_image_has_what_the_service_reads(container: Container) -> None:

@@ -7,7 +7,6 @@ import shlex
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -67,10 +66,6 @@ class Machine:
             "listen 443": f"listen 127.0.0.1:{self.tls}",
             "db.example:": f"{host}:",
             "https://git.example/order-statuses.git": f"{folder}/upstream",
-            # Root has one whose packages are there, so that pip has nothing to do.
-            "python3 -m venv": f"ln -s {sys.prefix}"
-            if user == "root"
-            else "/usr/bin/python3 -m venv",
             "runuser -u order-statuses": f"runuser -u {user}",
             "-o order-statuses -g order-statuses": f"-o {user}",
             "nginx -t": f"nginx -t -c {folder}/nginx.conf",
@@ -392,11 +387,24 @@ def sqlite(machine: Machine) -> str:
     return file
 
 
+@pytest.fixture
+def files_of_operator(machine: Machine) -> Iterator[list[Path]]:
+    """The settings and root's .bashrc, as they were once the test is done."""
+    files = [Path(machine.unit("EnvironmentFile")), machine.folder / "root/.bashrc"]
+    texts = [file.read_text() for file in files]
+    yield files
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+
+
 def test_sqlite_moves_back_and_then_to_postgresql(
-    machine: Machine, sqlite: str
+    machine: Machine, sqlite: str, files_of_operator: list[Path]
 ) -> None:
     flask = "cd /opt/order-statuses; .venv/bin/flask order-statuses"
-    environment = {"DATABASE_URL": f"sqlite:///{sqlite}"}
+    environment = {
+        "DATABASE_URL": f"sqlite:///{sqlite}",
+        "ORDER_STATUSES_LANGUAGES": "en,ru,de",
+    }
     add = f"{flask} add-user two@shop.example --store 2"
     auth = ("two@shop.example", machine.follow(add, **environment).strip())
     add = f"{flask} add-user all@shop.example"
@@ -416,26 +424,32 @@ def test_sqlite_moves_back_and_then_to_postgresql(
         machine.follow(restore)
         assert [description(client) for _ in range(10)] == ["Before"] * 10
         client.post("/api/2.0/statuses", json={"description": "Proc"})
+        german = client.put(f"{STATUS}?lang_code=de", json={"description": "Fertig"})
+        german.raise_for_status()
         listed = client.get("/api/2.0/statuses?lang_code=ru").json()
 
-    (move,) = code(section("From SQLite to PostgreSQL"))
-    url = machine.here("postgresql://statuses_owner@db.example/statuses")
-    create = "CREATE DATABASE moved OWNER statuses_owner"
-    machine.follow(
-        f"psql --quiet --command '{create}' $SERVER", SERVER=machine.postgres
-    )
-    url = url.replace("@/statuses?", "@/moved?")
-    machine.follow(re.sub(r"postgresql://[^\"]+", url, move))
+    (roles,) = code(section("PostgreSQL"), "sql")
+    create = re.sub(r"(DATABASE|connect) statuses", r"\1 moved", roles)
+    create = create[create.index("CREATE DATABASE") :]
+    psql = f"psql --quiet --set ON_ERROR_STOP=1 $SERVER <<'END'\n{create}END"
+    machine.follow(psql, SERVER=machine.postgres)
+    file, shell = files_of_operator
+    server = machine.settings()["DATABASE_URL"].replace("/statuses?", "/moved?")
+    shell.write_text(shell.read_text().replace("/statuses?", "/moved?"))
+    export, copy = code(section("From SQLite to PostgreSQL"))
+    file.write_text("".join(f'{name}="{x}"\n' for name, x in environment.items()))
+    machine.follow(export)
+    file.write_text(file.read_text().replace(environment["DATABASE_URL"], server))
+    machine.follow(copy)
 
-    owner = url.replace("_owner@", "_owner:secret-1@")
-    moved = {"DATABASE_URL": owner, "PORT": port}
     with (
-        machine.serve(**moved),
+        machine.serve(PORT=port),
         httpx.Client(base_url=base, auth=auth) as bound,
         httpx.Client(base_url=base, auth=everyone) as client,
     ):
         theirs = bound.get("/api/stores/2/statuses/2?lang_code=ru").json()
         assert client.get("/api/2.0/statuses?lang_code=ru").json() == listed
+        assert client.get(f"{STATUS}?lang_code=de").json()["description"] == "Fertig"
         assert description(client) == "Before"
         created = client.post("/api/2.0/statuses", json={"description": "Packed"})
     assert {name: theirs[name] for name in own} == own

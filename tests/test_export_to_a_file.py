@@ -33,6 +33,15 @@ def test_file_is_replaced_and_keeps_its_mode(app: Flask, tmp_path: Path) -> None
     assert old.read_text() == new.read_text() == export(app)
 
 
+def test_error_names_the_file_that_was_asked_for(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "missing" / "statuses.json"
+
+    exported = run(app, "export", str(file))
+
+    problem = f"Error: {file} cannot be written: No such file or directory.\n"
+    assert (exported.exit_code, exported.stderr) == (1, problem)
+
+
 def test_link_stays_a_link(app: Flask, tmp_path: Path) -> None:
     link, file = tmp_path / "link", tmp_path / "file"
     link.symlink_to("file")

@@ -101,7 +101,7 @@ queries = latin | st.lists(
 
 @pytest.fixture(
     params=[
-        pytest.param((60, False), id="few"),
+        pytest.param((30, False), id="few", marks=pytest.mark.one_database),
         pytest.param((250, True), id="many", marks=pytest.mark.slow),
     ]
 )

@@ -17,7 +17,7 @@ from order_statuses.schemas import STATUS_LETTERS
 
 from .commands import NEW, apply, export, run
 from .conftest import ADMINISTRATOR, client_of, service
-from .test_statuses import ORDER_LETTERS, STATUSES, create
+from .statuses import ORDER_LETTERS, STATUSES, create
 
 Json = dict[str, Any]
 
@@ -67,7 +67,11 @@ def test_letters_come_back_when_no_other_is_left_the_longest_free_first(
     assert "".join(addresses) == ORDER_LETTERS
     assert len(ORDER_LETTERS) + len("PCOFDBI") == len(STATUS_LETTERS) == 34
     assert [create(client)["status"] for _ in "CZ0AM"] == list("CZ0AM")
-    assert client.post(STATUSES, json={"description": "x"}).status_code == 400
+    assert client.post(STATUSES, json={"description": "x"}).json == {
+        "message": "Bad Request: All letters of this type are taken; "
+        "delete a status first.",
+        "status": 400,
+    }
 
 
 def test_letter_that_is_freed_twice_is_free_since_the_second_time(
@@ -245,6 +249,7 @@ def test_apply_leaves_freed_letters_alone(app: Flask) -> None:
     assert freed_letters(app) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("freed", "problem"),
     [

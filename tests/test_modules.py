@@ -2,9 +2,9 @@
 
 import ast
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from .servers import ROOT
+
 PAGE = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
 # The front door imports what a shop needs; gunicorn's settings import no module.
 OUTSIDE = {"order_statuses", "gunicorn.conf"}

@@ -13,15 +13,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from order_statuses.auth import key_hash
-
-from .conftest import ADMINISTRATOR, BOUND, KEY, basic, on_sqlite
+from .conftest import ADMINISTRATOR, BOUND, KEY, KEY_ID, basic, on_sqlite
 from .docs import OPERATIONS
 from .servers import ROOT, Server, serving
 
 pytestmark = pytest.mark.one_database
 
-KEY_ID = key_hash(KEY + ADMINISTRATOR)[:8]
 WHO = f"'{ADMINISTRATOR}' {KEY_ID}"
 STATUSES = "/api/2.0/statuses"
 

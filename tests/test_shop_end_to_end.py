@@ -50,7 +50,7 @@ def environment(wheel: Wheel, tmp_path_factory: pytest.TempPathFactory) -> Envir
     folder = tmp_path_factory.mktemp("environment")
     call([sys.executable, "-m", "venv", "--without-pip", "env"], folder)
     python = folder / "env" / "bin" / "python"
-    pip = [*PIP, "--python", python]
+    pip: list[str | Path] = [*PIP, "--python", python]
     call([*pip, "install", "-r", SHOP / "requirements.txt"], folder)
     before = set(call([*pip, "freeze"], folder).splitlines())
     call([*pip, "install", wheel.file], folder)

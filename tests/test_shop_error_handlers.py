@@ -86,7 +86,7 @@ def test_mistake_of_the_login_is_an_error_of_the_shop(
     for code_or_class in (500, Exception):
         shop.register_error_handler(code_or_class, lambda error: (HTML, 500))
     settings_of(shop)["ORDER_STATUSES_IDENTIFY"] = identify
-    shop.add_url_rule("/page", view_func=fail_to_divide)
+    shop.add_url_rule("/page", view_func=lambda: str(fail_to_divide()))
 
     def report(_: Flask, exception: Exception, **__: Any) -> None:
         reported.append(exception)

@@ -62,7 +62,7 @@ def test_fallback_calls_no_view_of_the_shop(shop: Flask, visitor: FlaskClient) -
         called.append("guard")
 
     @own.route("/secrets/<name>", methods=["GET", "POST"])
-    def show(name: str) -> None:
+    def show(name: str) -> str:
         called.append("view")
         abort(404, f"There is no secret {name}.")
 

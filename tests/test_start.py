@@ -106,7 +106,7 @@ def test_each_start_of_several_workers_names_it_once(tmp_path: Path) -> None:
     def fail(number: int) -> tuple[int, list[str]]:
         options = ("--bind=127.0.0.1:0", f"--pid={tmp_path}/{number}", "wsgi:app")
         settings = {"ORDER_STATUSES_TYPES": "x", "WEB_CONCURRENCY": "2"}
-        return start("gunicorn", *options, **settings)
+        return start("gunicorn", *options, folder=ROOT, **settings)
 
     with ThreadPoolExecutor(2) as threads:
         ends = list(threads.map(fail, range(6)))
@@ -127,7 +127,7 @@ def test_each_start_of_several_workers_names_it_once(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_setting_of_gunicorn_is_named(name: str, value: str, range_: str) -> None:
-    ended = start("gunicorn", "wsgi:app", **{name: value})
+    ended = start("gunicorn", "wsgi:app", folder=ROOT, **{name: value})
 
     assert ended == (3, [f"{name} must be a whole number from {range_}."])
 

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from .conftest import ADMINISTRATOR, KEY, fill
+from .contract import PREFIXES
+from .document import SETTINGS, operations, served
 from .servers import ROOT, free_port, gunicorn, is_open, stop, wait_until
-from .test_openapi import PREFIXES, SETTINGS, operations, served
 
 pytestmark = pytest.mark.slow
 

@@ -275,8 +275,10 @@ def app(database: str) -> Iterator[Flask]:
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(10, 30), pytest.param(50, 50, marks=pytest.mark.slow)],
-    ids=["few", "many"],
+    [
+        pytest.param(5, 30, id="few", marks=pytest.mark.one_database),
+        pytest.param(50, 50, id="many", marks=pytest.mark.slow),
+    ],
 )
 def test_service_and_model_agree(
     app: Flask, rows: Rows, examples: int, steps: int
