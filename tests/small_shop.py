@@ -1,6 +1,6 @@
 """A shop of a few lines, in the process of the tests, that mounts the API."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,6 +58,13 @@ def build_shop(url: str = "sqlite://", **settings: Any) -> Flask:
 
 def mount(shop: Flask) -> None:
     shop.register_blueprint(create_blueprint(), url_prefix="/api/2.0")
+
+
+def shop_with_login(login: Callable[[], Any]) -> Flask:
+    """Make a shop that has mounted the API; without tables, its *login* alone works."""
+    shop = build_shop(ORDER_STATUSES_IDENTIFY=login)
+    mount(shop)
+    return shop
 
 
 @contextmanager

@@ -116,20 +116,23 @@ def test_shop_is_pulled(here: Flask, shop: OldShop, url: str) -> None:
     assert {request.method for request in shop.requests} == {"GET"}
 
 
-@pytest.mark.parametrize("largest", [5, 14])
-@pytest.mark.parametrize("counts_slice", [True, False])
-def test_list_that_the_shop_cuts_is_pulled_whole(
-    here: Flask, shop: OldShop, url: str, largest: int, counts_slice: bool
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"is_plain": True},
+        {"largest_page": 5, "counts_slice": True},
+        {"largest_page": 14, "counts_slice": True},
+        {"largest_page": 5, "counts_slice": False},
+        {"largest_page": 14, "counts_slice": False},
+        # The next page is missed by the number of all alone.
+        {"largest_page": 5, "counts_slice": False, "names_page": False},
+    ],
+    ids=str,
+)
+def test_list_is_pulled_whole_however_the_shop_shows_it(
+    here: Flask, shop: OldShop, url: str, how: Json
 ) -> None:
-    shop.largest_page, shop.counts_slice = largest, counts_slice
-
-    assert statuses_in(pull(here, url)) == expected(shop)
-
-
-def test_page_is_missed_by_the_number_of_all_alone(
-    here: Flask, shop: OldShop, url: str
-) -> None:
-    shop.largest_page, shop.counts_slice, shop.names_page = 5, False, False
+    vars(shop).update(how)
 
     assert statuses_in(pull(here, url)) == expected(shop)
 
@@ -149,12 +152,6 @@ def test_list_that_is_not_shown_whole_is_named(
         for path in ("", "stores/1/", "stores/2/")
     ]
     assert len(statuses_in(pulled)) == len(shop.statuses) - 1
-
-
-def test_plain_list_is_pulled(here: Flask, shop: OldShop, url: str) -> None:
-    shop.is_plain = True
-
-    assert statuses_in(pull(here, url)) == expected(shop)
 
 
 @pytest.mark.parametrize("languages", ["en,de", "de,en"])
@@ -319,10 +316,6 @@ def test_address_without_rewriting_is_found(
     assert (last.path, last.args["_d"]) == (root, f"{asked}stores/2/statuses")
 
 
-def nothing(shop: OldShop) -> None:
-    pass
-
-
 def set_param(name: str, value: Any) -> Callable[[OldShop], None]:
     return lambda shop: shop.statuses[0]["params"].update({name: value})
 
@@ -446,37 +439,32 @@ def test_numbers_keep_their_digits(here: Flask, shop: OldShop, url: str) -> None
     assert found["O P"]["params"] == {"rate": "1.10"}
 
 
-def redirect(shop: OldShop) -> None:
-    shop.refused["statuses"] = Response(status=301, headers={"Location": "https://b/"})
-
-
-def refuse(status: int) -> Callable[[OldShop], None]:
-    return lambda shop: shop.refused.update({"statuses": as_json([], status)})
-
-
-def bind(shop: OldShop) -> None:
-    shop.bound_to = 2
-
-
-def remove(shop: OldShop) -> None:
-    shop.root = "/elsewhere"
+MOVED = Response(status=301, headers={"Location": "https://b/"})
 
 
 @one_version
 @pytest.mark.parametrize(
     ("change", "key", "line"),
     [
-        (nothing, "wrong", "{url} responds with 401: the e-mail or the key is wrong."),
-        (refuse(403), KEY, "The user has no right to read the statuses (403)."),
-        (bind, KEY, "The key is bound to one storefront; use one for all."),
-        (remove, KEY, "No API at {url}; its address ends in /api."),
-        (refuse(500), KEY, "{url} responds with 500."),
+        ({}, "wrong", "{url} responds with 401: the e-mail or the key is wrong."),
         (
-            redirect,
+            {"refused": {"statuses": as_json([], 403)}},
+            KEY,
+            "The user has no right to read the statuses (403).",
+        ),
+        ({"refused": {"statuses": as_json([], 500)}}, KEY, "{url} responds with 500."),
+        (
+            {"refused": {"statuses": MOVED}},
             KEY,
             "{url} responds with 301: it redirects to 'https://b/'; "
             "give the new address.",
         ),
+        (
+            {"bound_to": 2},
+            KEY,
+            "The key is bound to one storefront; use one for all.",
+        ),
+        ({"root": "/elsewhere"}, KEY, "No API at {url}; its address ends in /api."),
     ],
 )
 def test_failure_is_one_line(
@@ -484,11 +472,11 @@ def test_failure_is_one_line(
     shop: OldShop,
     url: str,
     tmp_path: Path,
-    change: Callable[[OldShop], None],
+    change: Json,
     key: str,
     line: str,
 ) -> None:
-    change(shop)
+    vars(shop).update(change)
     file = tmp_path / "shop.json"
     file.write_text("old")
 
@@ -503,12 +491,10 @@ def test_failure_is_one_line(
 
 @one_version
 @pytest.mark.parametrize(
-    "list_name", ["{", "<html>", "[1]", '{"statuses": "x"}', "null", "[" * 99_999]
+    "body", ["{", "<html>", "[1]", '{"statuses": "x"}', "null", "[" * 99_999]
 )
-def test_no_list_is_no_api(
-    here: Flask, shop: OldShop, url: str, list_name: str
-) -> None:
-    shop.refused["statuses"] = Response(list_name, content_type="application/json")
+def test_no_list_is_no_api(here: Flask, shop: OldShop, url: str, body: str) -> None:
+    shop.refused["statuses"] = Response(body, content_type="application/json")
 
     failed = pull(here, url)
 

@@ -8,7 +8,7 @@ from flask import Flask, g, request
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import Connection, create_engine, event, inspect, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text, update
 
 from order_statuses import config, migrations, reading, writing
 from order_statuses.models import Base, StatusText
@@ -59,23 +59,55 @@ def test_tenants_in_copied_schemas_are_served_their_own(
         assert shown["description"] == tenant
 
 
-def test_tenants_in_databases_of_their_own_are_seeded_each(
-    databases: Databases,
-) -> None:
-    urls = [databases.create(), databases.create()]
+@pytest.fixture
+def engines(databases: Databases, template: str) -> Iterator[list[Engine]]:
+    """The engines of two databases, which are copies: their change tags are equal."""
+    urls = [databases.create(template) for _ in range(2)]
     engines = [create_engine(config.database_url(url)) for url in urls]
+    yield engines
+    for engine, url in zip(engines, urls, strict=True):
+        engine.dispose()
+        databases.drop(url)
+
+
+@pytest.fixture
+def shop_of_two(engines: list[Engine]) -> Flask:
+    """A shop whose session chooses one of them, and whose default one is empty."""
 
     class TenantSession(Session):
         def get_bind(self, *_: Any, **__: Any) -> Any:
             return engines[g.tenant]
 
-    tenants = SQLAlchemy(session_options={"class_": TenantSession})
     shop = Flask("shop")
-    shop.config["SQLALCHEMY_DATABASE_URI"] = config.database_url(databases.create())
+    shop.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
     shop.config["ORDER_STATUSES_IDENTIFY"] = lambda: OWNER
-    tenants.init_app(shop)
+    SQLAlchemy(shop, session_options={"class_": TenantSession})
     mount(shop)
-    with shop.app_context():
+    return shop
+
+
+def test_tenants_in_copied_databases_are_served_their_own(
+    shop_of_two: Flask, engines: list[Engine]
+) -> None:
+    for number, engine in enumerate(engines):
+        with engine.begin() as connection:
+            connection.execute(update(StatusText).values(description=f"In {number}"))
+    visitor = shop_of_two.test_client()
+
+    for tenant in (0, 1) * 2:
+        with shop_of_two.app_context():
+            g.tenant = tenant
+            shown: Any = visitor.get(f"{STATUSES}/2").json
+            assert shown["description"] == f"In {tenant}"
+
+
+def test_tenants_in_databases_of_their_own_are_seeded_each(
+    shop_of_two: Flask, engines: list[Engine]
+) -> None:
+    for engine in engines:
+        Base.metadata.drop_all(engine)
+    tenants = shop_of_two.extensions["sqlalchemy"]
+    with shop_of_two.app_context():
         for g.tenant in (0, 1, 1):
             loaded = migrations.seed_statuses(create_tables=True)
             assert len(reading.list_statuses("O")) == 7
@@ -87,6 +119,3 @@ def test_tenants_in_databases_of_their_own_are_seeded_each(
         assert inspect(tenants.engine).get_table_names() == []
         tenants.engine.dispose()
     assert not loaded
-    for engine, url in zip(engines, urls, strict=True):
-        engine.dispose()
-        databases.drop(url)
