@@ -16,7 +16,7 @@ from flask import Flask, current_app
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 # Variables that Kubernetes sets for a Service called order-statuses or similar.
 OF_KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
