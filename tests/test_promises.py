@@ -175,7 +175,7 @@ def test_commands_and_their_options() -> None:
     assert list(usage(commands)) == ["--version"]
 
 
-# test_config has status 3, an invalid setting; test_gunicorn has it under gunicorn.
+# test_config has status 3, an invalid setting; test_start has it under gunicorn.
 EXIT_STATUSES = [
     (0, "users"),
     (0, "apply same.json --dry-run"),
