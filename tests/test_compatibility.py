@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from .conftest import ADMINISTRATOR, KEY, basic
-from .documentation import COMPLETE, NEW, PROCESSED
+from .published_page import COMPLETE, NEW, PROCESSED
 
 
 def compact(text: str) -> str:

@@ -16,7 +16,7 @@ from order_statuses.auth import Caller
 
 from .conftest import ADMINISTRATOR, BOUND, KEY, basic, client_of, service, settings_of
 from .document import SETTINGS, Json, operations, parameters, resolve, served, success
-from .documentation import NEW, PROCESSED
+from .published_page import NEW, PROCESSED
 from .statuses import STATUSES, ids
 
 pytestmark = pytest.mark.one_database
