@@ -101,16 +101,18 @@ def prepare(state: BlueprintSetupState) -> None:
     :raise ValueError: what the API needs of the application is missing or misspelt
     """
     if not (state.url_prefix or "").strip("/"):
-        raise ValueError("The API needs a url_prefix: what is below it is its own.")
+        raise ValueError("The API needs a url_prefix such as /api/2.0.")
     if own := re.search(r"<([^>]*:)?(store_id|status_id)>", state.url_prefix or ""):
-        raise ValueError(f"Rename {own[2]} in the url_prefix: the API has one as well.")
+        raise ValueError(f"Rename {own[2]} in the url_prefix: the API uses that name.")
     app = cast(Flask, state.app)
     if "order_statuses" not in app.extensions:  # create_app adds it before the mounts
         add_extension(app, config.SETTINGS)
     check_database(app)
     extension: config.Extension = app.extensions["order_statuses"]
     if name := config.changed_since(extension, app.config):
-        raise ValueError(f"{name} has changed since the first mount: set it before.")
+        raise ValueError(
+            f"{name} has changed since the first mount: set it before that."
+        )
     if extension.is_csrf_exempt:
         raise ValueError("Mount the API before exempt_from_csrf is called.")
     app.url_map.converters[AnyPath.NAME] = AnyPath

@@ -102,7 +102,7 @@ def check_allowed(who: Caller, request: Request) -> None:
         raise Forbidden(f"You have access to the store {own} alone.")
     if is_write and named is None:
         raise Forbidden(
-            "You have access to one store and set its e-mail texts alone; "
+            f"You may only set the e-mail texts of the store {own}; "
             f"use PUT /stores/{own}/statuses/:id."
         )
 

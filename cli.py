@@ -89,7 +89,9 @@ def init(file: IO[bytes] | None) -> None:
     if problem := migrations.find_problem(db.session.connection()):
         raise click.ClickException(problem)
     if file and not is_new:
-        click.echo("It is not empty: apply changes what it has.", err=True)
+        click.echo(
+            "The database is not empty: FILE was not loaded; use apply.", err=True
+        )
     click.echo(f"The database is set up: {database.name()}.", err=True)
 
 
@@ -115,9 +117,13 @@ def seed(create_tables: bool, force: bool) -> None:
 
 @commands.command()
 @click.argument("email")
-@click.option("--store", type=STORE_ID, help="The one storefront to have access to.")
-@click.option("--all-stores", is_flag=True, help="Have access to all; a new user has.")
-@click.option("--read-only", is_flag=True, help="Be refused every write.")
+@click.option("--store", type=STORE_ID, help="Allow this storefront alone.")
+@click.option(
+    "--all-stores",
+    is_flag=True,
+    help="Allow all storefronts, the default of a new user.",
+)
+@click.option("--read-only", is_flag=True, help="Refuse every write.")
 def add_user(email: str, store: int | None, all_stores: bool, read_only: bool) -> None:
     """Add an API user, or another key for one; print the key."""
     named = is_store_named(store, all_stores)
@@ -144,9 +150,9 @@ def add_user(email: str, store: int | None, all_stores: bool, read_only: bool) -
 
 @commands.command()
 @click.argument("email")
-@click.option("--store", type=STORE_ID, help="Have access to this storefront alone.")
-@click.option("--all-stores", is_flag=True, help="Have access to all storefronts.")
-@click.option("--read-only/--read-write", default=None, help="Be refused every write.")
+@click.option("--store", type=STORE_ID, help="Allow this storefront alone.")
+@click.option("--all-stores", is_flag=True, help="Allow all storefronts.")
+@click.option("--read-only/--read-write", default=None, help="Refuse or allow writes.")
 def move_user(
     email: str, store: int | None, all_stores: bool, read_only: bool | None
 ) -> None:
@@ -191,15 +197,19 @@ def users(as_json: bool) -> None:
 @commands.command()
 @click.argument("name", metavar="KEY_ID")
 def revoke_key(name: str) -> None:
-    """Forget one API key; users lists their ids."""
+    """Forget one API key; the command users lists their ids."""
     if not re.fullmatch("[0-9a-f]{8,64}", name):
-        raise click.UsageError("KEY_ID is 8 to 64 hexadecimal digits; users lists it.")
+        raise click.UsageError(
+            "KEY_ID is 8 to 64 hexadecimal digits; the command users lists the ids."
+        )
     is_named = Key.key_hash.startswith(name, autoescape=True)
     query = select(Key.key_hash, User.email).join_from(Key, User).where(is_named)
     with transaction():
         owners = {key: email for key, email in db.session.execute(query)}
         if not owners:
-            raise click.ClickException(f"No key has the id {name}; users lists all.")
+            raise click.ClickException(
+                f"No key has the id {name}; the command users lists the ids."
+            )
         if len(owners) > 1:
             digits = digits_of(owners)
             which = [f"  {key[:digits]}  {owners[key]}" for key in sorted(owners)]
@@ -245,7 +255,7 @@ def remove_store(store_id: int, yes: bool) -> None:
     db.session.rollback()  # a question holds nothing in the database
     click.echo(f"To be removed: {removed}.", err=True)
     if not (yes or sys.stdin.isatty()):
-        raise click.ClickException("Nothing was changed. --yes removes it.")
+        raise click.ClickException("Nothing was changed. Add --yes to remove it.")
     if not yes:
         click.confirm("Remove it?", abort=True, err=True)
     with transaction():
@@ -258,7 +268,9 @@ def remove_store(store_id: int, yes: bool) -> None:
 
 @commands.command()
 @click.argument("file", default="-")
-@click.option("--users", is_flag=True, help="Add the API users, with keys' hashes.")
+@click.option(
+    "--users", is_flag=True, help="Add the API users, with the hashes of their keys."
+)
 def export(file: str, users: bool) -> None:
     """Write the statuses to FILE, or to standard output."""
     if users and file == "-":
@@ -272,7 +284,9 @@ def export(file: str, users: bool) -> None:
 @commands.command()
 @click.argument("file", type=click.File("rb"))
 @click.option(
-    "--dry-run", is_flag=True, help="Show the plan only; status 4 if it differs."
+    "--dry-run",
+    is_flag=True,
+    help="Only print the plan; exit status 4 if the database differs.",
 )
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--users", is_flag=True, help="Add the API users, if there are none.")
@@ -296,9 +310,13 @@ def apply(file: IO[bytes], dry_run: bool, prune: bool, users: bool) -> None:
 
 @commands.command()
 @click.argument("url")
-@click.option("--user", required=True, metavar="EMAIL", help="Of a user of all stores.")
-@click.option("--languages", metavar="CODES", help="Such as en,de; else as configured.")
-@click.option("--types", metavar="LETTERS", help="Such as O,G; else as configured.")
+@click.option(
+    "--user", required=True, metavar="EMAIL", help="A user of all storefronts."
+)
+@click.option(
+    "--languages", metavar="CODES", help="Such as en,de; default: as configured."
+)
+@click.option("--types", metavar="LETTERS", help="Such as O,G; default: as configured.")
 @click.option("--output", "file", default="-", metavar="FILE", help="Write to FILE.")
 @click.option("--insecure", is_flag=True, help="Send the key over http:// as well.")
 def pull(
@@ -311,8 +329,9 @@ def pull(
 ) -> None:
     """Print the statuses of a live CS-Cart, or of another instance, as export does.
 
-    URL ends in /api mostly. The key is asked for, unless it is in the environment's
-    ORDER_STATUSES_PULL_KEY. Status 1 if anything cannot be taken over; it is named.
+    URL usually ends in /api. The key is read from the environment variable
+    ORDER_STATUSES_PULL_KEY, or asked for. What cannot be taken over is named, and the
+    exit status is 1.
     """
     try:
         from .pull import Shop  # here, since a shop need not have urllib3
@@ -419,7 +438,7 @@ def digits_of(key_hashes: Iterable[str]) -> int:
 def is_store_named(store: int | None, all_stores: bool) -> bool:
     """Return whether one of the options --store and --all-stores is given."""
     if store is not None and all_stores:
-        raise click.UsageError("Name one of --store ID and --all-stores.")
+        raise click.UsageError("Use --store ID or --all-stores, not both.")
     return store is not None or all_stores
 
 

@@ -279,7 +279,7 @@ def parse_settings(
     """
     for name in app_config:
         if is_ours(name) and name not in known:
-            raise SettingError(f"{name} is no setting here; {hint(name, known)}")
+            raise SettingError(f"{name} is not a setting here; {hint(name, known)}")
     parsed = {}
     for name, setting in known.items():
         value = app_config.get(name, setting.default)
@@ -293,7 +293,7 @@ def parse_settings(
 
 def hint(name: str, settings: Mapping[str, Setting]) -> str:
     if name in SERVICE_SETTINGS:
-        return "it is one of the standalone service."
+        return "only the standalone service has it."
     if name == PULL_KEY:
         return "it is read from the environment alone."
     (nearest,) = get_close_matches(name, [*settings, PULL_KEY], n=1, cutoff=0)

@@ -412,7 +412,9 @@ def refuse_changes() -> None:
     """
     session = current_session()
     if AFTER_COMMIT in session.info:
-        raise RuntimeError("Another write has not ended: write after it, by a signal.")
+        raise RuntimeError(
+            "Another write has not ended: write after it, in a receiver of its signal."
+        )
     changed = any(map(session.is_modified, session.dirty))
     if changed or session.new or session.deleted:
         raise RuntimeError("Commit or roll back your own changes first.")

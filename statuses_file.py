@@ -174,7 +174,9 @@ class FileSchema(Schema):
                 wrong[f"users[{n}].store_id"] = ["No such store in stores."]
             for key_hash in row.get("keys", ()):
                 if (first := owners.setdefault(key_hash, n)) < n:
-                    wrong[f"users[{n}].keys.{key_hash}"] = [f"users[{first}] has it."]
+                    wrong[f"users[{n}].keys.{key_hash}"] = [
+                        f"users[{first}] has the same key."
+                    ]
         if wrong:
             raise ValidationError(wrong)
 

@@ -137,7 +137,7 @@ def test_no_origin_is_trusted_unless_it_is_named(origins: Any) -> None:
 def test_unknown_setting_stops_the_start(
     name: str, meant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = f"^{name} is no setting here; is {meant} meant\\?$"
+    message = f"^{name} is not a setting here; is {meant} meant\\?$"
     with pytest.raises(SettingError, match=message):
         create_app({**NEVER_OPENED, name: "x"})
 

@@ -85,7 +85,7 @@ def test_init_leaves_what_is_there_alone(
     done = run(app, "init", str(file))
 
     assert done.exit_code == 0
-    assert "It is not empty" in done.stderr
+    assert "The database is not empty" in done.stderr
     assert export(app) == text
 
 

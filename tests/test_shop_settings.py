@@ -68,11 +68,11 @@ def test_functions_of_the_shop_may_be_asynchronous(database: str) -> None:
     ("name", "hint"),
     [
         ("ORDER_STATUSES_LANGAUGES", "is ORDER_STATUSES_LANGUAGES meant?"),
-        ("ORDER_STATUSES_LIST_FORM", "it is one of the standalone service."),
+        ("ORDER_STATUSES_LIST_FORM", "only the standalone service has it."),
     ],
 )
 def test_unknown_setting_stops_the_mount(name: str, hint: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name} is no setting here; ") as stopped:
+    with pytest.raises(ValueError, match=f"^{name} is not a setting here; ") as stopped:
         mount(build_shop(**{name: "x"}))
 
     assert str(stopped.value).endswith(hint)

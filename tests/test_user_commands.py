@@ -222,7 +222,7 @@ def test_key_is_revoked_by_8_digits_or_more(app: Flask, digits: int) -> None:
         ("1a2b3c4", 2, "8 to 64 hexadecimal digits"),
         ("%%%%%%%%", 2, "8 to 64 hexadecimal digits"),
         ("0" * 65, 2, "8 to 64 hexadecimal digits"),
-        ("1a2b3c4d", 1, "No key has the id 1a2b3c4d; users lists all."),
+        ("1a2b3c4d", 1, "No key has the id 1a2b3c4d; the command users lists the ids."),
     ],
 )
 def test_key_that_is_not_there_is_not_revoked(

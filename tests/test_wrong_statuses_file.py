@@ -117,7 +117,7 @@ def test_dry_run_refuses_the_users_that_add_user_refuses(
     for problem in (
         "users[1].email: Not an e-mail address.",
         "users[2].email: Not an e-mail address.",
-        f"users[1].keys.{'a' * 64}: users[0] has it.",
+        f"users[1].keys.{'a' * 64}: users[0] has the same key.",
     ):
         assert problem in refused.stderr
 
